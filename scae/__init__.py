@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import bottlenecks, corruptions, datasets, errors, likelihoods, networks, parts, pp, presets, threads, tl, transforms
+    from . import bottlenecks, corruptions, datasets, errors, likelihoods, networks, parts, presets, threads, tl, transforms
     from .checks import check
     from .errors import ScaeError
     from .model import Autoencoder, ModelSpec
     from .store import load
     from .train import TrainPlan
 
-_MODULES = (
-    "bottlenecks", "corruptions", "datasets", "errors", "likelihoods", "networks", "parts", "pp", "presets", "threads", "tl", "transforms",
-)  # fmt: skip
+_PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "transforms")
+_MODULES = ("datasets", "errors", "parts", "pp", "presets", "threads", "tl", *_PARTS)
 _NAMES = {
-    "Autoencoder": "model", "ModelSpec": "model", "ScaeError": "errors", "TrainPlan": "train", "check": "checks", "load": "store",
-}  # fmt: skip
+    "Autoencoder": "model",
+    "ModelSpec": "model",
+    "ScaeError": "errors",
+    "TrainPlan": "train",
+    "check": "checks",
+    "load": "store",
+}
 
-__all__ = [
-    "Autoencoder", "ModelSpec", "ScaeError", "TrainPlan", "__version__", "bottlenecks", "check", "corruptions", "datasets", "errors",
-    "likelihoods", "load", "networks", "parts", "pp", "presets", "threads", "tl", "transforms",
-]  # fmt: skip
+__all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> object:

@@ -35,7 +35,7 @@ class Bottleneck(ABC):
 class Deterministic(Bottleneck):
     """A point: the plain undercomplete autoencoder."""
 
-    dim: int = option(32, "size of the latent", low=1)
+    dim: int = option("size of the latent", default=32, low=1)
 
     @property
     def n_stats(self) -> int:
@@ -50,9 +50,9 @@ class Deterministic(Bottleneck):
 class Gaussian(Bottleneck):
     """A Gaussian posterior with diagonal covariance (Kingma 2014); β weighs its KL (Higgins 2017)."""
 
-    dim: int = option(32, "size of the latent", low=1)
-    beta: float = option(1.0, "weight of the KL term", low=0.0)
-    prior: Prior = option(StandardNormal(), "prior of the latent", kind="prior")
+    dim: int = option("size of the latent", default=32, low=1)
+    beta: float = option("weight of the KL term", default=1.0, low=0.0)
+    prior: Prior = option("prior of the latent", default=StandardNormal(), kind="prior")
 
     @property
     def n_stats(self) -> int:

@@ -70,7 +70,8 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
         raise unknown("layer", layer, adata.layers, hint="Counts may also be in X (layer=None).")
     x = adata.X if layer is None else adata.layers[layer]
     if x is None:
-        raise CountsError(f"adata.X is None. Name the layer that holds counts: {', '.join(map(repr, adata.layers)) or 'there is none'}.")
+        known = ", ".join(map(repr, adata.layers)) or "there is none"
+        raise CountsError(f"adata.X is None. Name the layer that holds counts: {known}.")
     if isinstance(x, np.ndarray) or sp.issparse(x):
         return x
     if hasattr(x, "to_memory"):  # backed sparse
@@ -112,7 +113,7 @@ def check(
     >>> import anndata, numpy
     >>> print(scae.check(anndata.AnnData(numpy.array([[1.0, 0.5]]))))
     1 cells × 2 genes, X, dense float64
-    error: X does not hold raw counts: 50.0 % of the values are not whole numbers (e.g. 0.5). Pass raw counts; no layer holds any.
+    error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts; no layer holds any.
     """
     x = matrix(adata, layer)
     name = "X" if layer is None else f"layers[{layer!r}]"
@@ -127,7 +128,9 @@ def check(
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()][:3].tolist()
         found.append(
-            Finding("error", f"gene names are not unique (e.g. {', '.join(twice)}). Call adata.var_names_make_unique().", GenesError)
+            Finding(
+                "error", f"gene names are not unique (e.g. {', '.join(twice)}). Call adata.var_names_make_unique().", GenesError
+            )
         )
     if not adata.obs_names.is_unique:
         found.append(Finding("warning", "cell names are not unique. Call adata.obs_names_make_unique()."))
@@ -162,7 +165,7 @@ def is_counts(x: Any) -> bool:
 
 def _values(adata: AnnData, x: Any, name: str, layer: str | None) -> Iterator[Finding]:
     size = nan = negative = fractional = 0
-    largest, example = 0.0, None
+    largest, example = 0.0, 0.0
     for c in _chunks(x):
         size += c.size
         bad = ~np.isfinite(c) if c.dtype.kind == "f" else np.zeros(c.shape, bool)
@@ -170,18 +173,18 @@ def _values(adata: AnnData, x: Any, name: str, layer: str | None) -> Iterator[Fi
         negative += int((c < 0).sum())
         part = (c != np.rint(c)) & ~bad if c.dtype.kind == "f" else bad
         fractional += int(part.sum())
-        example = c[part][0] if example is None and part.any() else example
+        example = float(c[part][0]) if example == 0 and part.any() else example
         largest = max(largest, float(np.max(c, initial=0, where=~bad)))
     advice = _advice(adata, layer)
     if nan:
-        yield Finding("error", f"{name} has {nan} NaN or infinite values. Remove those cells or genes, or name another layer. {advice}")
+        yield Finding("error", f"{name} has {nan} NaN or infinite values. Remove those cells or genes; {advice}.")
     elif negative:
         scaled = "; it looks scaled" if fractional else ""
         yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts; {advice}.")
     elif fractional:
-        looks = " and X looks log-normalised" if largest < 20 and _log_normalized(x) else ""
+        looks = f", and {name} looks log-normalised" if largest < 20 and _log_normalized(x) else ""
         share = 100 * fractional / max(size, 1)
-        text = f"{share:.1f} % of the values are not whole numbers (e.g. {float(example):.4g}){looks.replace('X', name)}"
+        text = f"{share:.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
         yield Finding("error", f"{name} does not hold raw counts: {text}. Pass raw counts; {advice}.")
     elif largest > 2**24:
         yield Finding("warning", f"{name} has counts up to {largest:.0f}; above 2^24 float32 no longer tells neighbours apart.")
@@ -228,9 +231,11 @@ def _columns(adata: AnnData, categorical: Sequence[str], continuous: Sequence[st
             error = unknown("obs column", key, adata.obs.columns)
             yield Finding("error", str(error), type(error))
         elif adata.obs[key].isna().any():
-            yield Finding("error", f"obs[{key!r}] has {int(adata.obs[key].isna().sum())} missing values. Fill them, or remove those cells.")
+            missing = int(adata.obs[key].isna().sum())
+            yield Finding("error", f"obs[{key!r}] has {missing} missing values. Fill them, or remove those cells.")
         elif key not in categorical and adata.obs[key].dtype.kind not in "iufb":
-            yield Finding("error", f"obs[{key!r}] holds {adata.obs[key].dtype} values, and must be numeric. Is it a categorical covariate?")
+            kind = adata.obs[key].dtype
+            yield Finding("error", f"obs[{key!r}] holds {kind} values, and must be numeric. Is it a categorical covariate?")
         elif key not in categorical and not np.isfinite(adata.obs[key].to_numpy(float)).all():
             yield Finding("error", f"obs[{key!r}] has infinite values.")
         elif key == size_factor and not (adata.obs[key] > 0).all():

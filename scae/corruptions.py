@@ -32,7 +32,7 @@ class NoCorruption(Corruption):
 class Masking(Corruption):
     """Each stored count set to zero with a fixed probability (Vincent 2008)."""
 
-    share: float = option(0.2, "share of the stored counts set to zero", low=0.0, high=1.0)
+    share: float = option("share of the stored counts set to zero", default=0.2, low=0.0, high=1.0)
 
     def __call__(self, batch: CountBatch, rng: torch.Generator) -> CountBatch:
         kept = torch.rand(batch.value.shape, generator=rng, device=batch.value.device) >= self.share
@@ -47,8 +47,8 @@ class Thinning(Corruption):
     the encoder meets many depths. Binomial thinning of counts is the noise of sequencing itself (Batson 2019).
     """
 
-    low: float = option(0.5, "least share of molecules kept", low=0.0, high=1.0)
-    high: float = option(0.5, "greatest share of molecules kept", low=0.0, high=1.0)
+    low: float = option("least share of molecules kept", default=0.5, low=0.0, high=1.0)
+    high: float = option("greatest share of molecules kept", default=0.5, low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         if self.low > self.high:

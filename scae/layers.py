@@ -1,9 +1,12 @@
-"""Layers that networks are made of. Weights that face genes are stored ``(genes, width)``; first draws come from one generator."""
+"""Layers that networks are made of. Weights that face genes are ``(genes, width)``; first draws come from one generator."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +15,9 @@ from torch.nn.functional import elu, gelu, leaky_relu, linear, relu, silu
 from .batch import CountBatch, Encoded
 from .ops.linear import sparse_linear
 
-ACTIVATIONS = {"relu": relu, "leaky_relu": leaky_relu, "elu": elu, "gelu": gelu, "silu": silu}
-NORMS = ("layer", "batch", "none")
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, silu)}
+_NORM_LAYERS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+NORMS = tuple(_NORM_LAYERS)
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> nn.Parameter:
@@ -80,7 +84,7 @@ class Finish(nn.Module):
 
     def __init__(self, width: int, norm: str, activation: str, dropout: float) -> None:
         super().__init__()
-        self.norm = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}[norm](width)
+        self.norm: nn.Module = _NORM_LAYERS[norm](width)
         self.activation, self.dropout = ACTIVATIONS[activation], dropout
 
     def forward(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -94,11 +98,13 @@ class Finish(nn.Module):
 class Ladder(nn.Module):
     """A feed-forward encoder from sparse values down to the numbers that a bottleneck asks for."""
 
-    def __init__(self, n_genes: int, n_stats: int, n_design: int, finishes: list[Finish], widths: tuple[int, ...], rng: torch.Generator) -> None:
+    def __init__(
+        self, n_genes: int, n_stats: int, n_design: int, finishes: list[Finish], widths: tuple[int, ...], rng: torch.Generator
+    ) -> None:
         super().__init__()
         steps = (*widths, n_stats)
         self.first = FirstLayer(n_genes, steps[0], n_design, rng)
-        self.deeper = nn.ModuleList(Dense(a, b, n_design, rng) for a, b in zip(steps, steps[1:], strict=False))
+        self.deeper = cast(list[Dense], nn.ModuleList(Dense(a, b, n_design, rng) for a, b in pairwise(steps)))
         self.finishes = nn.ModuleList(finishes)
 
     def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Encoded:

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 from .batch import CountBatch, DataSpec, GeneStatistics, Latent, Loss
 from .bottlenecks import Bottleneck, Gaussian
 from .corruptions import Corruption, NoCorruption
 from .io.modelfile import write_model
 from .likelihoods import NB, Likelihood, Parameters
 from .likelihoods.base import CELL_GENE, GENE
-from .networks import MLP, Network, design_matrix
+from .networks import MLP, Coder, Network, design_matrix
 from .parts import option, record, to_dict
 from .transforms import LogNormalized, Transform
 from .version import __version__
@@ -34,11 +33,11 @@ class ModelSpec:
     10
     """
 
-    corruption: Corruption = option(NoCorruption(), "what the encoder sees of the counts in training", kind="corruption")
-    transform: Transform = option(LogNormalized(), "scale on which the encoder sees them", kind="transform")
-    network: Network = option(MLP(), "encoder, decoder and read-outs", kind="network")
-    bottleneck: Bottleneck = option(Gaussian(), "what becomes of the code", kind="bottleneck")
-    likelihood: Likelihood = option(NB(), "distribution of the counts", kind="likelihood")
+    corruption: Corruption = option("what the encoder sees of the counts in training", default=NoCorruption(), kind="corruption")
+    transform: Transform = option("scale on which the encoder sees them", default=LogNormalized(), kind="transform")
+    network: Network = option("encoder, decoder and read-outs", default=MLP(), kind="network")
+    bottleneck: Bottleneck = option("what becomes of the code", default=Gaussian(), kind="bottleneck")
+    likelihood: Likelihood = option("distribution of the counts", default=NB(), kind="likelihood")
 
 
 class Autoencoder(nn.Module):
@@ -49,8 +48,12 @@ class Autoencoder(nn.Module):
     spec, data
         What the model is, and what it was fitted to.
     fitted
-        How it was fitted: plan, history, seed, versions (plain dicts, saved with the model).
+        How it was fitted: plan, history and seed (plain dicts, saved with the model).
     """
+
+    coder: Coder
+    input_mean: Tensor
+    input_sd: Tensor
 
     def __init__(self, spec: ModelSpec, data: DataSpec, rng: torch.Generator) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ class Coder(nn.Module, ABC):
 
     def __init__(self, down: Ladder, finishes: list[Finish], out: Mapping[str, Dense]) -> None:
         super().__init__()
-        self.down, self.finishes = down, nn.ModuleList(finishes)
-        self.out = nn.ModuleDict({_key(name): layer for name, layer in out.items()})
+        self.down = down
+        self.finishes = cast(list[Finish], nn.ModuleList(finishes))
+        self.out = cast(dict[str, Dense], nn.ModuleDict({_key(name): layer for name, layer in out.items()}))
 
     def encode(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Encoded:
         """``(cells, n_stats)`` for the bottleneck, from transformed values."""
@@ -58,7 +60,7 @@ class Feedforward(Coder):
 
     def __init__(self, down: Ladder, up: list[Dense], finishes: list[Finish], out: Mapping[str, Dense]) -> None:
         super().__init__(down, finishes, out)
-        self.up = nn.ModuleList(up)
+        self.up = cast(list[Dense], nn.ModuleList(up))
 
     def decode(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         for layer, finish in zip(self.up, self.finishes, strict=True):
@@ -73,7 +75,7 @@ class TiedFeedforward(Coder):
         super().__init__(down, finishes, out)
         self.n_latent, self.main = n_latent, next(iter(self.out))
         widths = [layer.weight.shape[1] for layer in reversed(down.deeper)]
-        self.biases = nn.ParameterList(torch.zeros(w, device=down.first.weight.device) for w in widths)
+        self.biases = cast(list[Tensor], nn.ParameterList(torch.zeros(w, device=down.first.weight.device) for w in widths))
 
     def decode(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         weights = [self.down.first.weight.T] + [layer.weight for layer in self.down.deeper]  # each (out, in)
@@ -112,13 +114,15 @@ def _no_hidden(width: int) -> Finish:
 class MLP(Network):
     """Fully connected layers; covariates join at every hidden layer."""
 
-    hidden: tuple[int, ...] = option((128,), "widths of the encoder's hidden layers", low=1)
-    decoder_hidden: tuple[int, ...] | None = option(None, "widths of the decoder's hidden layers (default: the encoder's mirrored)", low=1)
-    activation: str = option("relu", "activation of hidden layers", choices=tuple(ACTIVATIONS))
-    norm: str = option("layer", "norm of hidden layers ('batch': a cell's code depends on its batch-mates)", choices=NORMS)
-    dropout: float = option(0.0, "share of hidden units dropped while training", low=0.0, high=0.95)
-    encode_covariates: bool = option(True, "covariates also enter the encoder")
-    readout_covariates: bool = option(True, "covariates also shift each gene's read-out")
+    hidden: tuple[int, ...] = option("widths of the encoder's hidden layers", default=(128,), low=1)
+    decoder_hidden: tuple[int, ...] | None = option(
+        "widths of the decoder's hidden layers (none: the encoder's mirrored)", default=None, low=1
+    )
+    activation: str = option("activation of hidden layers", default="relu", choices=tuple(ACTIVATIONS))
+    norm: str = option("norm of hidden layers ('batch': cells depend on their batch-mates)", default="layer", choices=NORMS)
+    dropout: float = option("share of hidden units dropped while training", default=0.0, low=0.0, high=0.95)
+    encode_covariates: bool = option("covariates also enter the encoder", default=True)
+    readout_covariates: bool = option("covariates also shift each gene's read-out", default=True)
 
     def build(self, n_stats: int, n_latent: int, readouts: tuple[str, ...], data: DataSpec, rng: torch.Generator) -> Coder:
         def finish(width: int) -> Finish:
@@ -134,10 +138,10 @@ class MLP(Network):
 class Tied(Network):
     """The decoder's weights are the encoder's, transposed (Vincent 2010); without hidden layers: linear and tied."""
 
-    hidden: tuple[int, ...] = option((128,), "widths of the hidden layers", low=1)
-    activation: str = option("relu", "activation of hidden layers", choices=tuple(ACTIVATIONS))
-    norm: str = option("layer", "norm of hidden layers ('batch': a cell's code depends on its batch-mates)", choices=NORMS)
-    dropout: float = option(0.0, "share of hidden units dropped while training", low=0.0, high=0.95)
+    hidden: tuple[int, ...] = option("widths of the hidden layers", default=(128,), low=1)
+    activation: str = option("activation of hidden layers", default="relu", choices=tuple(ACTIVATIONS))
+    norm: str = option("norm of hidden layers ('batch': cells depend on their batch-mates)", default="layer", choices=NORMS)
+    dropout: float = option("share of hidden units dropped while training", default=0.0, low=0.0, high=0.95)
 
     def build(self, n_stats: int, n_latent: int, readouts: tuple[str, ...], data: DataSpec, rng: torch.Generator) -> Coder:
         def finishes() -> list[Finish]:

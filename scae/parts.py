@@ -4,7 +4,7 @@ A part is one class with one decorator::
 
     @part("corruption", "masking")
     class Masking(Corruption):
-        share: float = option(0.2, "share of the stored counts set to zero", low=0, high=1)
+        share: float = option("share of the stored counts set to zero", default=0.2, low=0, high=1)
 
 The decorator makes it a frozen dataclass whose fields are checked when it is built, and enters it in the catalogue, from
 which the CLI, JSON, the docs table and the tests over all combinations are drawn. Inside or outside the package makes no
@@ -27,9 +27,9 @@ _catalogue: dict[str, dict[str, type]] = {}
 
 
 def option(
-    default: Any = MISSING,
-    doc: str = "",
+    doc: str,
     *,
+    default: Any = MISSING,
     low: float | None = None,
     high: float | None = None,
     choices: tuple | None = None,
@@ -39,10 +39,10 @@ def option(
 
     Parameters
     ----------
-    default
-        The value when none is given.
     doc
         One line, shown by the CLI and the docs table.
+    default
+        The value when none is given.
     low, high
         The closed range of a number, or of each number of a tuple.
     choices
@@ -85,7 +85,7 @@ def part(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     --------
     >>> @part("toy", "one")
     ... class One:
-    ...     size: int = option(1, "a size", low=1)
+    ...     size: int = option("a size", default=1, low=1)
     >>> One(size=0)
     Traceback (most recent call last):
         ...
@@ -134,7 +134,7 @@ def summary(cls: type) -> str:
 def to_dict(value: Any) -> Any:
     """A record as plain dicts, lists, strings and numbers, fit for JSON; a part carries its name."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        head = {"name": value.name} if hasattr(type(value), "kind") else {}
+        head = {"name": vars(type(value))["name"]} if hasattr(type(value), "kind") else {}
         return head | {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [to_dict(v) for v in value]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .bottlenecks import Deterministic, Gaussian
-from .corruptions import NoCorruption, Thinning
+from .corruptions import Thinning
 from .errors import unknown
 from .likelihoods import NB, ZINB, Bernoulli, GaussianLikelihood, Poisson
 from .likelihoods.base import Likelihood
@@ -120,7 +120,6 @@ def dca_normal() -> Preset:
 def scvi() -> Preset:
     """scVI 1.x: a VAE of ten dimensions with batch norm and ZINB counts, as published and planned there."""
     spec = ModelSpec(
-        corruption=NoCorruption(),
         transform=Log1p(),
         network=MLP(norm="batch", dropout=0.1, encode_covariates=False, readout_covariates=False),
         bottleneck=Gaussian(dim=10),
@@ -143,7 +142,6 @@ def pca() -> Preset:
 @_preset("atac")
 def atac() -> Preset:
     """Presence of peaks: a Bernoulli VAE for scATAC."""
-    spec = ModelSpec(
-        corruption=NoCorruption(), transform=Presence(), network=MLP(dropout=0.1), bottleneck=Gaussian(dim=20), likelihood=Bernoulli()
-    )
+    network = MLP(dropout=0.1)
+    spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
     return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")

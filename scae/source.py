@@ -48,8 +48,9 @@ class CountMatrix:
 
     def take(self, rows: NDArray[np.int64]) -> CountBatch:
         """Some cells, in the order asked for."""
-        arrays = (*csr.gather(self.indptr, self.gene, self.value, rows), self.library[rows], self.covariates[rows], self.continuous[rows])
-        return CountBatch(*map(torch.from_numpy, arrays), self.n_genes)
+        indptr, gene, value = map(torch.from_numpy, csr.gather(self.indptr, self.gene, self.value, rows))
+        library, covariates, continuous = (torch.from_numpy(a[rows]) for a in (self.library, self.covariates, self.continuous))
+        return CountBatch(indptr, gene, value, library, covariates, continuous, self.n_genes)
 
     def blocks(self, size: int, rows: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, CountBatch]]:
         """All cells (or ``rows``) in order, at most ``size`` at a time."""

@@ -37,21 +37,25 @@ class TrainPlan:
     The planned steps are ``epochs`` passes over the training cells, but at least ``min_steps`` and at most ``max_steps``.
     """
 
-    epochs: int = option(20, "passes over the training cells", low=1)
-    min_steps: int = option(1500, "least number of steps, for small data", low=1)
-    max_steps: int = option(20_000, "greatest number of steps, for large data", low=1)
-    batch_size: int = option(128, "cells a step", low=1)
-    optimizer: str = option("adamw", "rule of the step", choices=tuple(_OPTIMIZERS))
-    lr: float = option(2e-3, "learning rate at its peak", low=0.0)
-    eps: float = option(1e-8, "added to the optimizer's denominator", low=0.0)
-    weight_decay: float = option(0.0, "pull of the weights towards zero a step, in units of the learning rate", low=0.0)
-    lr_warmup: float = option(0.1, "share of the steps over which the learning rate rises", low=0.0, high=1.0)
-    lr_final: float = option(0.0, "share of the peak at which the learning rate ends (1: constant after warm-up)", low=0.0, high=1.0)
-    kl_warmup: float = option(0.2, "share of the steps over which the KL term gains its full weight", low=0.0, high=1.0)
-    clip: float = option(10.0, "greatest norm of the gradient", low=0.0)
-    averaging: float = option(0.99, "decay a step of the running average of the weights that is kept (0: none)", low=0.0, high=0.9999)
-    held_out: float = option(0.1, "share of the cells held out to choose the best weights (0: none, keep the last)", low=0.0, high=0.9)
-    patience: float = option(0.3, "share of the steps without a better held-out loss after which to stop", low=0.0, high=1.0)
+    epochs: int = option("passes over the training cells", default=20, low=1)
+    min_steps: int = option("least number of steps, for small data", default=1500, low=1)
+    max_steps: int = option("greatest number of steps, for large data", default=20_000, low=1)
+    batch_size: int = option("cells a step", default=128, low=1)
+    optimizer: str = option("rule of the step", default="adamw", choices=tuple(_OPTIMIZERS))
+    lr: float = option("learning rate at its peak", default=2e-3, low=0.0)
+    eps: float = option("added to the optimizer's denominator", default=1e-8, low=0.0)
+    weight_decay: float = option("pull of the weights towards zero a step, in units of the learning rate", default=0.0, low=0.0)
+    lr_warmup: float = option("share of the steps over which the learning rate rises", default=0.1, low=0.0, high=1.0)
+    lr_final: float = option("share of the peak at which the learning rate ends (1: it stays)", default=0.0, low=0.0, high=1.0)
+    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.2, low=0.0, high=1.0)
+    clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
+    averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
+    held_out: float = option(
+        "share of cells held out to choose the best weights (0: keep the last)", default=0.1, low=0.0, high=0.9
+    )
+    patience: float = option(
+        "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
+    )
 
     def planned_steps(self, n_batches: int) -> int:
         return max(1, min(max(self.epochs * n_batches, self.min_steps), self.max_steps))
@@ -72,14 +76,16 @@ class TrainPlan:
 def one_thread_count() -> Iterator[None]:
     """Torch on the number of threads that kernels use, for a ``with`` block; torch's own is put back afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads.current())
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def fit(model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator, *, progress: bool | None = None) -> History:
+def fit(
+    model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator, *, progress: bool | None = None
+) -> History:
     """Train a model in place and leave it with the best weights that were met.
 
     Parameters
@@ -168,7 +174,7 @@ _ADVICE = "Try a lower learning rate (lr), or look at the input with scae.check(
 
 @torch.no_grad()
 def score(
-    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None, seed: int = 0, n_samples: int = 1, block: int = 1024
+    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None, seed: int = 0, n_samples: int = 1
 ) -> Tensor:
     """The loss of each cell at full KL weight, without corruption: nats, ``(cells,)`` float32 on the CPU.
 
@@ -182,13 +188,11 @@ def score(
         Random latents are drawn from it, so that two calls agree.
     n_samples
         The number of draws of a random latent that the loss is averaged over.
-    block
-        Cells at a time.
     """
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     out = []
-    for _, batch in source.blocks(block, rows):
+    for _, batch in source.blocks(1024, rows):
         batch = batch.to(model.device)
         out.append(torch.stack([model(batch, rng).total for _ in range(n_samples)]).mean(0).cpu())
     return torch.cat(out) if out else torch.empty(0)

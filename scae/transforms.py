@@ -44,7 +44,7 @@ class Identity(Transform):
 class Log1p(Transform):
     """log(1 + count), depth left in (Lopez 2018)."""
 
-    standardize: bool = option(False, "centre and scale each gene")
+    standardize: bool = option("centre and scale each gene", default=False)
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         return batch.with_value(batch.value.log1p())
@@ -57,8 +57,8 @@ class Log1p(Transform):
 class LogNormalized(Transform):
     """log(1 + count / total · target): log1p of counts per target_sum, 10⁴ as scanpy's users know it."""
 
-    target_sum: float = option(1e4, "total that every cell is scaled to", low=1.0)
-    standardize: bool = option(False, "centre and scale each gene")
+    target_sum: float = option("total that every cell is scaled to", default=1e4, low=1.0)
+    standardize: bool = option("centre and scale each gene", default=False)
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         factor = self.target_sum / batch.totals().clamp_min(1e-12)

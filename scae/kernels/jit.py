@@ -12,9 +12,9 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a kernel that frees the GIL and keeps its machine code in numba's cache.
 
     Where neither the package's nor the user's cache directory can be written, numba refuses to cache at all;
-    the kernel is then compiled in memory, once a process.
+    the kernel is then compiled in memory, once a process. Division by zero gives inf or NaN, as in NumPy.
     """
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)

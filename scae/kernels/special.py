@@ -26,7 +26,7 @@ def stirling_error(n):
 @jit
 def deviance_part(x, m, gap):
     """x log(x/m) + m − x, for x, m > 0, where gap = x − m is known better than the difference of the two."""
-    if abs(gap) < 0.1 * (x + m):
+    if abs(gap) < 0.1 * (x + m) < math.inf:  # of infinite terms the series would never end
         v = gap / (x + m)
         total = gap * v
         term, v2, j = 2.0 * x * v, v * v, 1.0
@@ -43,7 +43,7 @@ def deviance_part(x, m, gap):
 @jit
 def log1p_less(u):
     """log(1+u) − u for u > −1."""
-    if abs(u) > 0.1:
+    if not abs(u) <= 0.1:  # NaN too: it would never end the series
         return math.log1p(u) - u
     r = u / (2.0 + u)  # log1p(u) = 2 artanh(r), and 2r − u = −u r
     r2, power, total, j = r * r, r * r * r, 0.0, 3.0

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from ..batch import CountBatch, GeneStatistics
+from ..batch import GeneStatistics
 from ..parts import option, part
 from .base import CELL_GENE, GENE, SHARED, Likelihood, Parameters
 
@@ -17,8 +17,8 @@ _SD = {"gene": GENE, "shared": SHARED}
 class GaussianLikelihood(Likelihood):
     """Squared error on the scale of the input, or on counts at the cell's depth (Eraslan 2019, "normal")."""
 
-    target_scale: str = option("input", "what is reconstructed", choices=("input", "counts"))
-    sd: str = option("shared", "what has a standard deviation of its own", choices=tuple(_SD))
+    target_scale: str = option("what is reconstructed", default="input", choices=("input", "counts"))
+    sd: str = option("what has a standard deviation of its own", default="shared", choices=tuple(_SD))
 
     @property
     def on_input(self) -> bool:  # type: ignore[override]

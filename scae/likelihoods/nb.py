@@ -24,8 +24,8 @@ def log_theta(p: Parameters) -> Tensor:
 class NB(Likelihood):
     """Negative binomial counts; dispersion a gene, or a cell and gene (Eraslan 2019, Lopez 2018)."""
 
-    link: str = option("softmax", "from read-out to expected count", choices=tuple(LINKS))
-    dispersion: str = option("gene", "what has a dispersion of its own", choices=tuple(DISPERSIONS))
+    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion]}

@@ -17,7 +17,7 @@ from .base import CELL_GENE, LINKS, Likelihood, Parameters
 class Poisson(Likelihood):
     """Poisson counts (Eraslan 2019; Townes 2019 for why it often suffices)."""
 
-    link: str = option("softmax", "from read-out to expected count", choices=tuple(LINKS))
+    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE}

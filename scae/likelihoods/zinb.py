@@ -36,8 +36,8 @@ class ZeroInflated(Distribution):
 class ZINB(Likelihood):
     """Zero-inflated negative binomial counts (Eraslan 2019)."""
 
-    link: str = option("softmax", "from read-out to expected count", choices=tuple(LINKS))
-    dispersion: str = option("gene", "what has a dispersion of its own", choices=tuple(DISPERSIONS))
+    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion], "zero": CELL_GENE}

@@ -45,7 +45,8 @@ class _SparseLinear(torch.autograd.Function):
         if grad.device.type != "cpu":
             return None, _as_torch(batch).transpose(0, 1).to_sparse_csr() @ grad
         by_gene = csr.transpose(batch.indptr.numpy(), batch.gene.numpy(), batch.value.numpy(), batch.n_genes)
-        return None, _multiply(*map(torch.from_numpy, by_gene), grad, batch.n_genes)
+        start, cell, value = map(torch.from_numpy, by_gene)
+        return None, _multiply(start, cell, value, grad, batch.n_genes)
 
 
 def _as_torch(batch: CountBatch) -> Tensor:

@@ -61,8 +61,9 @@ class _NB(torch.autograd.Function):
         return d_mu, d_theta, None
 
 
-def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, cost: Tensor, slope_mu: Tensor, slope_theta: Tensor) -> None:
-    tensors = (batch.indptr, batch.gene, batch.value, log_mu.contiguous(), torch.atleast_2d(log_theta), cost, slope_mu, slope_theta)
+def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, *dense: Tensor) -> None:
+    """Overwrite the stored entries of the cost and of its slopes in log μ and log θ."""
+    tensors = (batch.indptr, batch.gene, batch.value, log_mu.contiguous(), torch.atleast_2d(log_theta).contiguous(), *dense)
     threads.run(nb_stored, len(batch), *(t.detach().numpy() for t in tensors), work=8 * batch.value.shape[0])
 
 

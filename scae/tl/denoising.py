@@ -79,9 +79,8 @@ def denoise(
         raise ConfigError(f"library_size is {library_size}, n_samples {n_samples}; allowed: above 0, and from 0.")
     made, source = fitted(adata, model, fit_options)
     level = None if at_batch is None else _level(made.data, at_batch)
-    blocks = denoised(
-        made, source, kind=kind, library_size=library_size, n_samples=n_samples, level=level, seed=made.fitted.get("random_state", 0)
-    )
+    seed = made.fitted.get("random_state", 0)
+    blocks = denoised(made, source, kind=kind, library_size=library_size, n_samples=n_samples, level=level, seed=seed)
     how = {"verb": "denoise", "kind": kind, "library_size": library_size, "n_samples": n_samples, "at_batch": at_batch}
     if genes is None:
         guard_layer(adata, key_added, made)

@@ -132,5 +132,5 @@ def _as_preset(model: Any) -> Preset:
         return presets.find(model)
     if isinstance(model, ModelSpec):
         return Preset(model, TrainPlan())
-    raise ConfigError(f"model is a {type(model).__name__}; allowed: a preset's name, a Preset, a ModelSpec or a fitted Autoencoder.")
-
+    allowed = "a preset's name, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
+    raise ConfigError(f"model is a {type(model).__name__}; allowed: {allowed}.")
