@@ -97,7 +97,7 @@ def fit(
     """
     preset = _as_preset(model)
     plan = preset.plan if plan is None else plan
-    keys = Keys(layer, batch_key, tuple(categorical_covariates), tuple(continuous_covariates), size_factor)
+    keys = Keys(layer, batch_key, _names(categorical_covariates), _names(continuous_covariates), size_factor)
     verify(adata, keys)
     data = describe(adata, keys, mask_var)
     where = resolve_device(device)
@@ -123,6 +123,10 @@ def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencod
     layer = options.get("layer")
     verify(adata, keys_of(model.data, layer))
     return model, counts(adata, model.data, layer=layer)
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _as_preset(model: Any) -> Preset:
