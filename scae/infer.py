@@ -36,7 +36,7 @@ def denoised(
     *,
     kind: str = "mean",
     library_size: float = 1e4,
-    n_samples: int = 1,
+    n_samples: int = 0,
     level: int | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:

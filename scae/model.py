@@ -98,10 +98,9 @@ class Autoencoder(nn.Module):
         free = {name[2:]: value for name, value in self.free.items()}
         return Parameters({**read, **free}, batch.library, self.data.median_library)
 
-    def forward(self, batch: CountBatch, rng: torch.Generator, warmup: float = 1.0) -> Loss:
-        """The loss of each cell; corrupted input and dropout in training mode only."""
-        corrupted = self.spec.corruption(batch, rng) if self.training else batch
-        latent = self.encode(corrupted, rng)
+    def forward(self, batch: CountBatch, rng: torch.Generator, *, warmup: float = 1.0, corrupt: bool = False) -> Loss:
+        """The loss of each cell, from what the corruption leaves of it where ``corrupt``; dropout in training mode only."""
+        latent = self.encode(self.spec.corruption(batch, rng) if corrupt else batch, rng)
         p = self.decode(latent.z, batch, rng)
         nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
         return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty)

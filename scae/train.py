@@ -46,11 +46,11 @@ class TrainPlan:
     weight_decay: float = option("pull of the weights towards zero a step, in units of the learning rate", default=0.0, low=0.0)
     lr_warmup: float = option("share of the steps over which the learning rate rises", default=0.1, low=0.0, high=1.0)
     lr_final: float = option("share of the peak at which the learning rate ends (1: it stays)", default=0.0, low=0.0, high=1.0)
-    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.2, low=0.0, high=1.0)
+    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.1, low=0.0, high=1.0)
     clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
     averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
     held_out: float = option(
-        "share of cells held out to choose the best weights (0: keep the last)", default=0.1, low=0.0, high=0.9
+        "share of cells held out to choose the best weights (0: keep the last)", default=0.05, low=0.0, high=0.9
     )
     patience: float = option(
         "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
@@ -145,7 +145,7 @@ def _loop(
     for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr * plan.lr_factor(step, planned)
-        loss = model.train()(source.take(rows).to(rng.device), rng, plan.kl_weight(step, planned))
+        loss = model.train()(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
         where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
         _take_step(model, loss, optimizer, plan.clip, where)
         weights.update(step)
@@ -156,7 +156,7 @@ def _loop(
         row = {"step": step + 1, "epoch": (step + 1) / n_batches, **meter.read()}
         if held.size:
             with weights.averaged():
-                row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed()).mean())
+                row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed(), corrupt=True).mean())
         watched = row.get("held_out", row["loss"])
         if not (math.isfinite(watched) and weights.finite()):
             raise DivergenceError(f"the held-out loss or a weight is not finite at {where}. {_ADVICE}")
@@ -196,9 +196,15 @@ def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer,
 
 @torch.no_grad()
 def score(
-    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None, seed: int = 0, n_samples: int = 1
+    model: Autoencoder,
+    source: CountMatrix,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    n_samples: int = 1,
+    corrupt: bool = False,
 ) -> Tensor:
-    """The loss of each cell at full KL weight, without corruption: nats, ``(cells,)`` float32 on the CPU.
+    """The loss of each cell at full KL weight: nats, ``(cells,)`` float32 on the CPU.
 
     Parameters
     ----------
@@ -207,16 +213,18 @@ def score(
     rows
         Only these cells.
     seed
-        Random latents are drawn from it, so that two calls agree.
+        Random latents and corruptions are drawn from it, so that two calls agree.
     n_samples
-        The number of draws of a random latent that the loss is averaged over.
+        The number of draws that the loss is averaged over.
+    corrupt
+        Judge what the model makes of corrupted cells, which is what it was trained for, rather than of whole ones.
     """
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     out = []
     for _, batch in source.blocks(1024, rows):
         batch = batch.to(model.device)
-        out.append(torch.stack([model(batch, rng).total for _ in range(n_samples)]).mean(0).cpu())
+        out.append(torch.stack([model(batch, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0).cpu())
     return torch.cat(out) if out else torch.empty(0)
 
 

@@ -42,7 +42,7 @@ def check_learns(model: Autoencoder, batches: list) -> None:
     alive = {name: False for name, p in model.named_parameters() if p.numel()}
     for batch in batches:
         model.zero_grad()
-        loss = model(batch, rng)
+        loss = model(batch, rng, corrupt=True)
         assert all(part.shape == (len(batch),) and bool(part.isfinite().all()) for part in loss)
         loss.total.mean().backward()
         for name, p in model.named_parameters():

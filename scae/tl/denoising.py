@@ -21,12 +21,12 @@ from .writing import guard_layer, note
 
 def denoise(
     adata: AnnData,
-    model: Model = "vae",
+    model: Model = "denoiser",
     *,
     kind: str = "mean",
     key_added: str = "denoised",
     library_size: float = 1e4,
-    n_samples: int = 10,
+    n_samples: int = 0,
     genes: Sequence[str] | None = None,
     at_batch: str | None = None,
     **fit_options: Unpack[FitOptions],
@@ -38,7 +38,8 @@ def denoise(
     adata
         Cells × genes, raw counts.
     model
-        As in :func:`scae.tl.embed`.
+        As in :func:`scae.tl.embed`. The default differs from that of ``embed``: what predicts held-out molecules best is a
+        looser code and a deeper decoder than what clusters best.
     kind
         ``"mean"``: expected counts at the cell's own exposure. ``"rate"``: expected counts per ``library_size``.
         ``"sample"``: one draw of the posterior predictive distribution, for checking the model against the data.
@@ -47,7 +48,7 @@ def denoise(
     library_size
         The exposure of ``kind="rate"``, in counts.
     n_samples
-        Draws of a random latent that the mean is averaged over; 0 decodes the latent's mean.
+        Draws of a random latent that the mean is averaged over; 0 decodes the latent's mean (by measurement no worse).
     genes
         Only these genes: a DataFrame in ``obsm[key_added]`` instead of a layer.
     at_batch

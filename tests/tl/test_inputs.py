@@ -12,7 +12,7 @@ from helpers import QUICK, real_counts
 
 import scae
 from scae.errors import CategoryError, ConfigError, GenesError, MissingKeyError
-from scae.tl.inputs import Keys, counts, describe
+from scae.tl.inputs import Keys, counts, prepare
 
 FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarray(), "csr_array": sp.csr_array}
 
@@ -157,8 +157,8 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
     """A column that is the total in other units is the total; the layer's rows sum to it."""
     totals = np.asarray(pbmc.X.sum(1), np.float64).ravel()
     pbmc.obs["depth"] = totals / 1234.5
-    data = describe(pbmc, Keys(size_factor="depth"), None)
-    np.testing.assert_allclose(counts(pbmc, data).library[:, 0], totals, rtol=1e-6)
+    _, source = prepare(pbmc, Keys(size_factor="depth"), None)
+    np.testing.assert_allclose(source.library[:, 0], totals, rtol=1e-6)
     pbmc.obs["depth"] = np.where(np.arange(pbmc.n_obs) == 0, 3.0, 1.0)
     scae.tl.denoise(pbmc, plan=QUICK, size_factor="depth", n_samples=0)
     sums = pbmc.layers["denoised"].sum(1)
