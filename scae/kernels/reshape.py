@@ -1,0 +1,71 @@
+"""Rows divided by a factor, columns left out: kernels that write matrices rather than sums."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import threads
+from .jit import jit
+from .rows import Rows, Uncanonical
+
+
+@jit
+def _divide(start, stop, indptr, data, factors):
+    for row in range(start, stop):
+        values, factor = data[indptr[row] : indptr[row + 1]], factors[row]
+        for k in range(values.size):
+            values[k] /= factor
+
+
+def divide_rows(m: Rows, factors: NDArray) -> None:
+    """Divide each row by its factor, in place; ``factors`` has the type of the data and no zeros."""
+    threads.run(_divide, m.n_rows, m.indptr, m.data, factors, work=m.data.size)
+
+
+@jit
+def _count_kept(start, stop, indptr, indices, target, counts):
+    n = target.size
+    for row in range(start, stop):
+        at = indices[indptr[row] : indptr[row + 1]]
+        kept = 0
+        for k in range(at.size):
+            c = np.uint64(at[k])
+            if c >= np.uint64(n):
+                counts[0] = -1
+                return
+            kept += target[c] >= 0
+        counts[row + 1] = kept
+
+
+@jit
+def _keep(start, stop, indptr, indices, data, target, out_indptr, out_indices, out_data):
+    for row in range(start, stop):
+        at, values = indices[indptr[row] : indptr[row + 1]], data[indptr[row] : indptr[row + 1]]
+        place = out_indptr[row]
+        for k in range(at.size):
+            new = target[np.uint64(at[k])]
+            if new >= 0:
+                out_indices[place], out_data[place] = new, values[k]
+                place += 1
+
+
+def keep_columns(m: Rows, mask: NDArray[np.bool_]) -> Rows:
+    """The columns where ``mask`` is true, in order; equal to ``X[:, mask]``.
+
+    Raises
+    ------
+    Uncanonical
+        If a column lies outside the matrix.
+    """
+    target = np.where(mask, np.cumsum(mask) - 1, -1).astype(m.indices.dtype)
+    indptr = np.zeros(m.n_rows + 1, np.int64)
+    threads.run(_count_kept, m.n_rows, m.indptr, m.indices, target, indptr, work=m.data.size)
+    if indptr[0] < 0:
+        raise Uncanonical
+    np.cumsum(indptr, out=indptr)
+    indices, data = np.empty(indptr[-1], m.indices.dtype), np.empty(indptr[-1], m.data.dtype)
+    bits = f"u{data.itemsize}"  # moved, not computed with: one compiled kernel for a size, whatever the type
+    arrays = (m.data.view(bits), target, indptr, indices, data.view(bits))
+    threads.run(_keep, m.n_rows, m.indptr, m.indices, *arrays, work=m.data.size)
+    return Rows(indptr, indices, data, int(mask.sum()))

@@ -1,0 +1,16 @@
+"""Preprocessing on AnnData: scanpy's names, arguments and numbers, in one pass over the counts where one is enough."""
+
+from .filters import filter_cells, filter_genes
+from .logarithm import log1p
+from .normalize import normalize_total
+from .quality import calculate_qc_metrics
+from .variable import highly_variable_genes
+
+__all__ = [
+    "calculate_qc_metrics",
+    "filter_cells",
+    "filter_genes",
+    "highly_variable_genes",
+    "log1p",
+    "normalize_total",
+]
