@@ -69,3 +69,33 @@ def keep_columns(m: Rows, mask: NDArray[np.bool_]) -> Rows:
     arrays = (m.data.view(bits), target, indptr, indices, data.view(bits))
     threads.run(_keep, m.n_rows, m.indptr, m.indices, *arrays, work=m.data.size)
     return Rows(indptr, indices, data, int(mask.sum()))
+
+
+@jit
+def _divide_columns(start, stop, indptr, indices, data, divisors, mask, limit):
+    for row in range(start, stop):
+        if mask[row]:
+            for k in range(indptr[row], indptr[row + 1]):
+                data[k] = min(data[k] / divisors[indices[k]], limit)
+
+
+def divide_columns(m: Rows, divisors: NDArray[np.float64], mask: NDArray[np.bool_], limit: float) -> None:
+    """Divide the values of the masked rows by their column's divisor and cut them at ``limit``, in place."""
+    threads.run(_divide_columns, m.n_rows, m.indptr, m.indices, m.data, divisors, mask, limit, work=m.data.size)
+
+
+@jit
+def _standardise(start, stop, indptr, indices, data, mean, divisors, limit, out):
+    for row in range(start, stop):
+        for c in range(mean.size):
+            out[row, c] = max(min(-mean[c] / divisors[c], limit), -limit)
+        for k in range(indptr[row], indptr[row + 1]):
+            c = indices[k]
+            out[row, c] = max(min((data[k] - mean[c]) / divisors[c], limit), -limit)
+
+
+def standardise(m: Rows, mean: NDArray[np.float64], divisors: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Dense ``(rows, columns)`` of (value − mean) / divisor, cut at ±``limit``; columns must have been checked before."""
+    out = np.empty((m.n_rows, m.n_columns))
+    threads.run(_standardise, m.n_rows, m.indptr, m.indices, m.data, mean, divisors, limit, out, work=out.size)
+    return out

@@ -53,8 +53,7 @@ def by_dispersion(
         ]
         table = _merge(parts, adata.var_names, cutoff)
         columns += ["highly_variable_nbatches", "highly_variable_intersection"]
-    written = table.assign(dispersions_norm=table["dispersions_norm"])
-    return written, columns
+    return table, columns
 
 
 class _Expm1:

@@ -34,9 +34,9 @@ def by_residuals(
         message = "`flavor='pearson_residuals'` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
     if theta <= 0:
-        raise ValueError(f"Pearson residuals require theta > 0; you provided {theta}.")
+        raise ValueError(f"Pearson residuals require theta > 0. You provided {theta}.")
     if clip is not None and clip < 0:
-        raise ValueError(f"Pearson residuals require `clip>=0` or `clip=None`; you provided {clip}.")
+        raise ValueError(f"Pearson residuals require `clip>=0` or `clip=None`. You provided {clip}.")
     limit = float(np.sqrt(groups.sizes[0])) if clip is None else float(clip)  # scanpy keeps the first batch's
     variance = _variances(x, groups, found.sums, theta, limit)
     rank, n_batches = merged_ranks(variance, n_top)

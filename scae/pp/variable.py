@@ -127,7 +127,8 @@ def highly_variable_genes(
         adata.uns["hvg"]["computed_on"] = layer or "adata.X"
     ordered = table if table.index.equals(adata.var_names) else table.loc[adata.var_names]
     for name in columns:
-        adata.var[name] = ordered[name].to_numpy()
+        values = ordered[name].to_numpy()
+        adata.var[name] = values.astype(np.float32) if name == "dispersions_norm" else values  # as scanpy stores it
     if subset:
         subset_adata(adata, ordered["highly_variable"].to_numpy(), 1)
     return None
