@@ -24,10 +24,10 @@ def divide_rows(m: Rows, factors: NDArray) -> None:
 
 
 @jit
-def _count_kept(start, stop, indptr, indices, target, counts):
+def _count_kept(start, stop, rows, indptr, indices, target, counts):
     n = target.size
-    for row in range(start, stop):
-        at = indices[indptr[row] : indptr[row + 1]]
+    for i in range(start, stop):
+        at = indices[indptr[rows[i]] : indptr[rows[i] + 1]]
         kept = 0
         for k in range(at.size):
             c = np.uint64(at[k])
@@ -35,14 +35,15 @@ def _count_kept(start, stop, indptr, indices, target, counts):
                 counts[0] = -1
                 return
             kept += target[c] >= 0
-        counts[row + 1] = kept
+        counts[i + 1] = kept
 
 
 @jit
-def _keep(start, stop, indptr, indices, data, target, out_indptr, out_indices, out_data):
-    for row in range(start, stop):
-        at, values = indices[indptr[row] : indptr[row + 1]], data[indptr[row] : indptr[row + 1]]
-        place = out_indptr[row]
+def _keep(start, stop, rows, indptr, indices, data, target, out_indptr, out_indices, out_data):
+    for i in range(start, stop):
+        a, b = indptr[rows[i]], indptr[rows[i] + 1]
+        at, values = indices[a:b], data[a:b]
+        place = out_indptr[i]
         for k in range(at.size):
             new = target[np.uint64(at[k])]
             if new >= 0:
@@ -50,25 +51,28 @@ def _keep(start, stop, indptr, indices, data, target, out_indptr, out_indices, o
                 place += 1
 
 
-def keep_columns(m: Rows, mask: NDArray[np.bool_]) -> Rows:
-    """The columns where ``mask`` is true, in order; equal to ``X[:, mask]``.
+def keep(m: Rows, cells: NDArray[np.bool_] | None, genes: NDArray[np.bool_] | None) -> Rows:
+    """Rows and columns where the masks are true, in order; equal to ``X[cells][:, genes]``.
 
     Raises
     ------
     Uncanonical
         If a column lies outside the matrix.
     """
-    target = np.where(mask, np.cumsum(mask) - 1, -1).astype(m.indices.dtype)
-    indptr = np.zeros(m.n_rows + 1, np.int64)
-    threads.run(_count_kept, m.n_rows, m.indptr, m.indices, target, indptr, work=m.data.size)
+    rows = np.arange(m.n_rows) if cells is None else np.flatnonzero(cells)
+    if genes is None:
+        return m.take(rows)
+    target = np.where(genes, np.cumsum(genes) - 1, -1).astype(m.indices.dtype)
+    indptr = np.zeros(rows.size + 1, np.int64)
+    threads.run(_count_kept, rows.size, rows, m.indptr, m.indices, target, indptr, work=m.data.size)
     if indptr[0] < 0:
         raise Uncanonical
     np.cumsum(indptr, out=indptr)
     indices, data = np.empty(indptr[-1], m.indices.dtype), np.empty(indptr[-1], m.data.dtype)
     bits = f"u{data.itemsize}"  # moved, not computed with: one compiled kernel for a size, whatever the type
     arrays = (m.data.view(bits), target, indptr, indices, data.view(bits))
-    threads.run(_keep, m.n_rows, m.indptr, m.indices, *arrays, work=m.data.size)
-    return Rows(indptr, indices, data, int(mask.sum()))
+    threads.run(_keep, rows.size, rows, m.indptr, m.indices, *arrays, work=m.data.size)
+    return Rows(indptr, indices, data, int(genes.sum()))
 
 
 @jit

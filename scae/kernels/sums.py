@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import jit
-from .rows import Prepare, Rows, Uncanonical, each_chunk, n_chunks, pieces
+from .rows import Piece, Prepare, Rows, Uncanonical, each_chunk, n_chunks, pieces
 
 SQUARES, POSITIVE, NONZERO = 0, 1, 2  # what is summed beside the values
 _FRACTIONS, _BAD = 1, 2
@@ -37,6 +37,11 @@ def _columns(start, stop, offset, indptr, indices, data, second, out):
     return status
 
 
+def add_columns(indptr: NDArray[np.int64], p: Piece, data: NDArray, second: int, out: NDArray[np.float64]) -> int:
+    """Add the column sums of a piece, with ``data`` for its values; bits of the answer: 1 = no counts, 2 = bad columns."""
+    return _columns(p.start, p.stop, p.offset, indptr, p.indices, data, second, out)
+
+
 def columns(m: Rows, second: int, prepare: Prepare | None = None) -> tuple[NDArray[np.float64], bool]:
     """Column sums, a second sum, and whether all values are counts.
 
@@ -64,7 +69,7 @@ def columns(m: Rows, second: int, prepare: Prepare | None = None) -> tuple[NDArr
 
     def add(chunk: int, start: int, stop: int) -> None:
         for p in pieces(m, start, stop, prepare):
-            status[chunk] |= _columns(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, second, out[chunk])
+            status[chunk] |= add_columns(m.indptr, p, p.data, second, out[chunk])
 
     each_chunk(m, chunks, add)
     if (status & _BAD).any():

@@ -43,7 +43,7 @@ def by_dispersion(
     total = group_sums(x, groups, sums.SQUARES, prepare).sums
     columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
     if not batch_key:
-        table = _one_batch(*mean_var(total[0], adata.n_obs), flavor, n_bins, cutoff)
+        table = one_batch(*mean_var(total[0], adata.n_obs), flavor, n_bins, cutoff)
         table.index = adata.var_names
     else:
         expressed = group_sums(x, groups, sums.POSITIVE).sums[:, :, 1] > 0
@@ -66,7 +66,7 @@ class _Expm1:
         return np.expm1(values) if self.scale == 1.0 else np.expm1(values * self.scale)
 
 
-def _one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cutoffs | int) -> pd.DataFrame:
+def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cutoffs | int) -> pd.DataFrame:
     """Means, dispersions, their bins, normalised dispersions and the mark, gene by gene."""
     mean = np.where(mean == 0, 1e-12, mean)
     dispersion = var / mean
@@ -128,7 +128,7 @@ def _expressed_only(
     names = ["means", "dispersions", "dispersions_norm", "highly_variable"]
     table = pd.DataFrame(0.0, index=range(mean.size), columns=names)
     if expressed.any():
-        found = _one_batch(mean[expressed], var[expressed], flavor, n_bins, cutoff)[names].astype(float)
+        found = one_batch(mean[expressed], var[expressed], flavor, n_bins, cutoff)[names].astype(float)
         table.loc[expressed] = found.to_numpy()
     return table
 

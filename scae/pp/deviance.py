@@ -88,7 +88,7 @@ def rank_by_deviance(
     own(adata)
     adata.var[table.columns] = table
     if subset:
-        subset_adata(adata, table["highly_variable"].to_numpy(), 1)
+        subset_adata(adata, genes=table["highly_variable"].to_numpy())
     return None
 
 

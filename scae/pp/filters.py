@@ -142,7 +142,7 @@ def _filter(data: Any, limits: Limits, axis: int, *, inplace: bool, copy: bool, 
         return mask, number
     name = "n_counts" if limits[2:] == (None, None) else ("n_genes", "n_cells")[axis]
     (adata.var if axis else adata.obs)[name] = number
-    subset(adata, mask, axis)
+    subset(adata, **{("cells", "genes")[axis]: mask})
     return adata if copy else None
 
 

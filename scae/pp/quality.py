@@ -12,9 +12,10 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..io.blocks import is_backed
 from ..kernels.quality import Quality, quality
 from ..kernels.rows import Rows
-from ._matrix import added, each_block, get_rep, stacked, sum_dtype
+from ._matrix import added, each_block, get_rep, is_dask, stacked, sum_dtype
 
 
 def calculate_qc_metrics(
@@ -88,7 +89,7 @@ def calculate_qc_metrics(
     ns = np.unique(np.array(list(percent_top or ()), np.int64))
     if ns.size and not (ns[0] > 0 and ns[-1] <= x.shape[1]):
         raise IndexError(f"Positions outside range of features: percent_top is {ns.tolist()}, allowed are 1 to {x.shape[1]}.")
-    found = sums(x, _weights(adata, names, x.shape[1]), ns)
+    found = sums(x, gene_weights(adata, names, x.shape[1]), ns)
     words = (expr_type, var_type, log1p)
     cells = pd.DataFrame(cell_metrics(found, x, names, sorted(percent_top or ()), words), index=adata.obs_names)
     genes = pd.DataFrame(gene_metrics(found.genes, x, words), index=adata.var_names)
@@ -109,7 +110,7 @@ def sums(x: Any, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Quality
     return Quality(*(stacked([p[i] for p in parts]) for i in range(3)), added([p.genes for p in parts]))  # type: ignore[arg-type]
 
 
-def _weights(adata: AnnData, names: list[str], n_genes: int) -> NDArray[np.float64]:
+def gene_weights(adata: AnnData, names: list[str], n_genes: int) -> NDArray[np.float64]:
     """``(genes, sets)``: how often indexing by each column of ``var`` would take each gene."""
     taken = [np.arange(n_genes)[adata.var[name].to_numpy()] for name in names]
     return np.stack([np.bincount(t, minlength=n_genes) for t in taken], axis=1).astype(float) if names else np.zeros((n_genes, 0))
@@ -120,6 +121,9 @@ Words = tuple[str, str, bool]
 
 def _count_dtype(x: Any, major: str) -> np.dtype:
     """scipy counts stored values along the compressed axis in the type of the pointers."""
+    if is_backed(x) and getattr(x, "format", "") == major:
+        return x.group["indptr"].dtype
+    x = x._meta if is_dask(x) else x
     return x.indptr.dtype if sparse.issparse(x) and x.format == major else np.dtype(np.int64)
 
 

@@ -135,7 +135,7 @@ def _apply(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool,
         return x
     if sparse.issparse(x):
         if x.format == "csc" and mask is None:
-            x.data = np.minimum(x.data / np.repeat(std, np.diff(x.indptr)), limit).astype(x.dtype, copy=False)
+            x.data = np.minimum(x.data / np.repeat(std, np.diff(x.indptr)), limit)  # float64, as in scanpy
             return x
         x = x if is_csr(x) else x.tocsr()
         divide_columns(Rows.of(x), std, np.ones(x.shape[0], bool) if mask is None else mask, limit)

@@ -126,12 +126,17 @@ def highly_variable_genes(
     if flavor == "pearson_residuals":
         adata.uns["hvg"]["computed_on"] = layer or "adata.X"
     ordered = table if table.index.equals(adata.var_names) else table.loc[adata.var_names]
-    for name in columns:
-        values = ordered[name].to_numpy()
-        adata.var[name] = values.astype(np.float32) if name == "dispersions_norm" else values  # as scanpy stores it
+    write_columns(adata.var, ordered, columns)
     if subset:
-        subset_adata(adata, ordered["highly_variable"].to_numpy(), 1)
+        subset_adata(adata, genes=ordered["highly_variable"].to_numpy())
     return None
+
+
+def write_columns(var: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> None:
+    """Columns of the table in the types in which scanpy stores them."""
+    for name in columns:
+        values = table[name].to_numpy()
+        var[name] = values.astype(np.float32) if name == "dispersions_norm" else values
 
 
 def _cutoff(n_top_genes: int | None, *limits: float) -> Cutoffs | int:
