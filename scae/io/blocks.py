@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,8 @@ def is_backed(x: object) -> bool:
         return True
     kind = type(x)
     zarr = sys.modules.get("zarr")
-    return kind.__module__.startswith("anndata") and "Dataset" in kind.__name__ or (zarr is not None and isinstance(x, zarr.Array))
+    by_anndata = kind.__module__.startswith("anndata") and "Dataset" in kind.__name__
+    return by_anndata or (zarr is not None and isinstance(x, zarr.Array))
 
 
 def row_cuts(x: Any, block_bytes: int = BLOCK_BYTES) -> list[int]:
@@ -45,5 +47,5 @@ def row_blocks(x: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[Any]:
         yield x.to_memory()
         return
     cuts = row_cuts(x, block_bytes)
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         yield x[start:stop]

@@ -69,7 +69,8 @@ def _quality(start, stop, offset, indptr, indices, data, weights, listed, ns, ke
     """One run of rows; False where a column is bad. See :func:`quality` for the outputs."""
     n = genes.shape[0]
     for row in range(start, stop):
-        at, values = indices[indptr[row] - offset : indptr[row + 1] - offset], data[indptr[row] - offset : indptr[row + 1] - offset]
+        a, b = indptr[row] - offset, indptr[row + 1] - offset
+        at, values = indices[a:b], data[a:b]
         total, stored, before = 0.0, 0, -1
         for k in range(at.size):
             c, v = at[k], np.float64(values[k])

@@ -18,8 +18,8 @@ def _downsample(start, stop, indptr, data, targets, chosen, seed, replace):
             continue
         values = data[indptr[row] : indptr[row + 1]]
         upto = values.cumsum()
-        np.random.seed(seed)  # numba's own generator, each thread's apart from numpy's
-        drawn = np.random.choice(np.int64(upto[-1]), targets[row], replace)
+        np.random.seed(seed)  # noqa: NPY002  numba's own generator, each thread's apart from numpy's
+        drawn = np.random.choice(np.int64(upto[-1]), targets[row], replace)  # noqa: NPY002
         values[:] = 0
         for count in drawn:
             values[np.searchsorted(upto, count, side="right")] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Moments(NamedTuple):
     sums: NDArray[np.float64]  # (groups, genes, 2): Σv, and Σv² or a number of cells
     counts: bool
 
-    def __add__(self, other: Any) -> Moments:  # type: ignore[override]
+    def plus(self, other: Moments) -> Moments:
         return Moments(self.sums + other.sums, self.counts and other.counts)
 
 
@@ -53,11 +54,7 @@ def group_sums(x: Any, groups: Groups, second: int, prepare: Prepare | None = No
         found = [sums.columns(part, second, prepare) for part in groups.split(block, start)]
         return Moments(np.stack([f[0] for f in found]), all(f[1] for f in found))
 
-    total = None
-    for part in each_block(x, of):
-        total = part if total is None else total + part
-    assert total is not None  # every matrix has a block, if an empty one
-    return total
+    return functools.reduce(Moments.plus, each_block(x, of))  # every matrix has a block, if an empty one
 
 
 def mean_var(total: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

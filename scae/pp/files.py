@@ -19,7 +19,7 @@ from ..kernels import reshape, sums
 from ..kernels.rows import Rows
 from ._fused import log_normalised
 from ._matrix import memory_blocks
-from .quality import cell_metrics, gene_metrics, gene_weights
+from .quality import cell_metrics, gene_metrics, gene_weights, joined
 from .quality import sums as quality_sums
 from .recipe import ON_COUNTS, Settings, mark
 from .variable import highly_variable_genes
@@ -117,14 +117,10 @@ def _filtered(x: Any, small: AnnData, s: Settings, size: int) -> tuple[NDArray[n
         if few.size:
             n_cells -= sums.columns(next(memory_blocks(block[few])), sums.NONZERO)[0][:, 1].astype(np.int64)
         parts.append(found)
-    total = parts[0]._replace(
-        cells=np.concatenate([p.cells for p in parts]),
-        sets=np.concatenate([p.sets for p in parts]),
-        top=np.concatenate([p.top for p in parts]),
-        genes=sum((p.genes for p in parts[1:]), parts[0].genes),
-    )
+    total = joined(parts)
     words = ("counts", "genes", True)
-    for table, columns in ((small.obs, cell_metrics(total, x, names, tops, words)), (small.var, gene_metrics(total.genes, x, words))):
+    of_cells, of_genes = cell_metrics(total, x, names, tops, words), gene_metrics(total.genes, x, words)
+    for table, columns in ((small.obs, of_cells), (small.var, of_genes)):
         table[list(columns)] = pd.DataFrame(columns, index=table.index)
     small.obs["n_genes"], small.var["n_cells"] = total.cells[:, 1].astype(np.int64), n_cells
     return total.cells[:, 1] >= s.min_genes, n_cells >= s.min_cells

@@ -135,7 +135,7 @@ def _without_dominant(x: Any, total: NDArray, max_fraction: float, dtype: np.dty
 def _dominant(x: Any, total: NDArray, max_fraction: float) -> NDArray[np.bool_]:
     """Genes above a share of some cell's total."""
     if not sparse.issparse(x):
-        return (np.asarray(x) > (total * max_fraction)[:, None]).any(axis=0)
+        return np.any(np.asarray(x) > (total * max_fraction)[:, None], axis=0)
     over = x.data > np.repeat(total * max_fraction, np.diff(x.indptr))
     return np.bincount(x.indices[over], minlength=x.shape[1]) > 0
 

@@ -106,8 +106,13 @@ def sums(x: Any, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Quality
     def of(block: Rows, _: int) -> Quality:
         return quality(block, weights, ns)
 
-    parts = list(each_block(x, of))
-    return Quality(*(stacked([p[i] for p in parts]) for i in range(3)), added([p.genes for p in parts]))  # type: ignore[arg-type]
+    return joined(list(each_block(x, of)))
+
+
+def joined(parts: list[Quality]) -> Quality:
+    """The sums of successive blocks as those of one matrix."""
+    cells, sets, top = (stacked([p[i] for p in parts]) for i in range(3))
+    return Quality(cells, sets, top, added(p.genes for p in parts))
 
 
 def gene_weights(adata: AnnData, names: list[str], n_genes: int) -> NDArray[np.float64]:

@@ -118,8 +118,7 @@ def _lazily(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool
     masks = da.from_array(kept[:, None], chunks=(rows.chunks[0], 1))
 
     def block(part: Any, which: NDArray) -> Any:
-        which = None if mask is None else which.ravel()
-        return _apply(part.copy(), mean, std, limit, zero_center, which)
+        return _apply(part.copy(), mean, std, limit, zero_center, None if mask is None else which.ravel())
 
     meta = np.empty((0, 0)) if zero_center and mask is None else x._meta
     return da.map_blocks(block, rows, masks, dtype=x.dtype, meta=meta, chunks=rows.chunks)
