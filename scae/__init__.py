@@ -5,18 +5,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from .version import __version__
 
 if TYPE_CHECKING:
-    from . import datasets, errors, pp, tl
-    from .check import check
+    from . import bottlenecks, corruptions, datasets, errors, likelihoods, networks, parts, presets, threads, tl, transforms
+    from .checks import check
     from .errors import ScaeError
+    from .model import Autoencoder, ModelSpec
     from .store import load
+    from .train import TrainPlan
 
-_MODULES = ("datasets", "errors", "pp", "tl")
-_NAMES = {"check": "check", "load": "store", "ScaeError": "errors"}
+_PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "transforms")
+_MODULES = ("datasets", "errors", "parts", "pp", "presets", "threads", "tl", *_PARTS)
+_NAMES = {
+    "Autoencoder": "model",
+    "ModelSpec": "model",
+    "ScaeError": "errors",
+    "TrainPlan": "train",
+    "check": "checks",
+    "load": "store",
+}
 
-__all__ = ["ScaeError", "__version__", "check", "datasets", "errors", "load", "pp", "tl"]
+__all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from .errors import ConfigError
@@ -65,7 +66,7 @@ def current() -> int:
 
 @contextmanager
 def use(threads: int | None) -> Iterator[int]:
-    """Run the kernels of a ``with`` block on so many threads; None takes what the scheduler grants.
+    """Run the kernels of a ``with`` block on so many threads; None leaves it as it is.
 
     Examples
     --------
@@ -74,8 +75,8 @@ def use(threads: int | None) -> Iterator[int]:
     1
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads is {threads!r}: give a whole number from 1, or None for all that are granted.")
-    token = _count.set(threads or available())
+        raise ConfigError(f"threads is {threads!r}: give a whole number from 1, or None.")
+    token = _count.set(threads or current())
     try:
         yield current()
     finally:
@@ -101,7 +102,7 @@ def run(kernel: Callable[..., object], n: int, *args: object, work: int | None =
         kernel(0, n, *args)
         return
     cuts = [n * i // threads for i in range(threads + 1)]
-    futures = [_pool(threads).submit(kernel, a, b, *args) for a, b in zip(cuts[1:-1], cuts[2:], strict=True)]
+    futures = [_pool(threads).submit(kernel, a, b, *args) for a, b in pairwise(cuts[1:])]
     try:
         kernel(cuts[0], cuts[1], *args)  # the calling thread takes the first range
     finally:

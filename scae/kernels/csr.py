@@ -9,6 +9,8 @@ from .. import threads
 from ..errors import MatrixError
 from .jit import jit
 
+_MEND = "Rebuild the matrix from its source."
+
 
 @jit
 def _first_bad_row(indptr, indices, n_columns):
@@ -57,7 +59,7 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
     True
     """
     if indptr.ndim != 1 or indices.ndim != 1 or data.ndim != 1 or indptr.size == 0:
-        raise MatrixError(f"CSR arrays must be one-dimensional, given {indptr.ndim}, {indices.ndim}, {data.ndim} dimensions.")
+        raise MatrixError(f"CSR arrays must have one dimension, given {indptr.ndim}, {indices.ndim} and {data.ndim}. {_MEND}")
     if indptr[0] != 0 or indptr[-1] != indices.size or indices.size != data.size:
         raise MatrixError(
             f"invalid CSR matrix: indptr runs from {indptr[0]} to {indptr[-1]} over {indices.size} indices and "
@@ -65,12 +67,12 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
         )
     row, fault = _first_bad_row(indptr, indices, n_columns)
     if fault == 1:
-        raise MatrixError(f"invalid CSR matrix: indptr falls or leaves the data at row {row}. Rebuild the matrix from its source.")
+        raise MatrixError(f"invalid CSR matrix: indptr falls or leaves the data at row {row}. {_MEND}")
     if fault == 2:
-        raise MatrixError(f"invalid CSR matrix: row {row} has a column outside 0…{n_columns - 1}. Rebuild the matrix from its source.")
+        raise MatrixError(f"invalid CSR matrix: row {row} has a column outside 0…{n_columns - 1}. {_MEND}")
     if fault == 3:  # unsorted rows hide later faults from the one pass above
-        if indices.min() < 0 or indices.max() >= n_columns or (np.diff(indptr) < 0).any():
-            raise MatrixError(f"invalid CSR matrix: a column lies outside 0…{n_columns - 1}, or indptr falls.")
+        if indices.min() < 0 or indices.max() >= n_columns or (indptr[1:] < indptr[:-1]).any():
+            raise MatrixError(f"invalid CSR matrix: a column lies outside 0…{n_columns - 1}, or indptr falls. {_MEND}")
         return False
     return True
 

@@ -14,12 +14,12 @@ def jit(function: Callable[..., Any] | None = None, *, reorder: bool = False) ->
 
     ``reorder`` lets the compiler sum floats in vector lanes: the order is then the machine's, still the same each time.
     Where neither the package's nor the user's cache directory can be written, numba refuses to cache at all;
-    the kernel is then compiled in memory, once a process.
+    the kernel is then compiled in memory, once a process. Division by zero gives inf or NaN, as in NumPy.
     """
     if function is None:
         return partial(jit, reorder=reorder)
-    fastmath = {"reassoc", "nsz"} if reorder else False
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "nsz"} if reorder else False}
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        return numba.njit(nogil=True, fastmath=fastmath)(function)
+        return numba.njit(**options)(function)

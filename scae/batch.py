@@ -1,0 +1,171 @@
+"""The records that flow along the rail: what a model was fitted to, a batch of counts, an encoding, a latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .parts import record
+
+
+@record
+class DataSpec:
+    """What a model was fitted to: plain strings and numbers, kept and saved with it.
+
+    Attributes
+    ----------
+    genes
+        Names of the modelled genes, in the order of the weights.
+    layer
+        The layer that held the counts; None for ``X``.
+    size_factor
+        The ``obs`` column that gave the exposure; None for the total over the modelled genes.
+    counts_per_unit
+        Counts that one unit of ``size_factor`` stands for, so that a library is always in counts.
+    median_library
+        Median library of the training cells, in counts; the unit of exposure of the ``exp`` and ``softplus`` links.
+    batch_key
+        The categorical covariate that ``at_batch`` decodes at; None where there is none.
+    categorical
+        ``(column, levels)`` of each categorical covariate.
+    continuous
+        ``(column, mean, standard deviation)`` of each continuous covariate over the training cells.
+    """
+
+    genes: tuple[str, ...]
+    layer: str | None = None
+    size_factor: str | None = None
+    counts_per_unit: float = 1.0
+    median_library: float = 1e4
+    batch_key: str | None = None
+    categorical: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    continuous: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def n_genes(self) -> int:
+        return len(self.genes)
+
+    @property
+    def n_design(self) -> int:
+        """Columns of the design matrix: one for each level of each categorical, one for each continuous covariate."""
+        return sum(len(levels) for _, levels in self.categorical) + len(self.continuous)
+
+
+@dataclass(frozen=True)
+class CountBatch:
+    """Some cells' counts as CSR, with their exposure and covariates: the only batch type.
+
+    Attributes
+    ----------
+    indptr
+        ``(cells + 1,)`` int64, row pointers.
+    gene
+        ``(nnz,)`` int64, the modelled gene of each stored value.
+    value
+        ``(nnz,)``, counts, or what a transform made of them.
+    library
+        ``(cells, 1)``, exposure in counts as observed, never that of a corrupted copy.
+    covariates
+        ``(cells, k)`` int64, level codes.
+    continuous
+        ``(cells, c)``, standardised.
+    n_genes
+        The number of modelled genes.
+    shift
+        ``(genes,)``, subtracted from every gene of every cell, zeros included; the first layer folds it into its bias.
+    """
+
+    indptr: Tensor
+    gene: Tensor
+    value: Tensor
+    library: Tensor
+    covariates: Tensor
+    continuous: Tensor
+    n_genes: int
+    shift: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.library.shape[0]
+
+    @cached_property
+    def cell(self) -> Tensor:
+        """``(nnz,)`` int64, the row of each stored value."""
+        return torch.repeat_interleave(
+            torch.arange(len(self), device=self.indptr.device), self.indptr.diff(), output_size=self.gene.shape[0]
+        )
+
+    def totals(self) -> Tensor:
+        """``(cells, 1)``, the sum of the stored values of each cell."""
+        return self.value.new_zeros(len(self)).index_add_(0, self.cell, self.value)[:, None]
+
+    def dense(self) -> Tensor:
+        """``(cells, genes)``: for the output side and for tests; nothing on the way in calls it."""
+        out = self.value.new_zeros(len(self), self.n_genes).index_put_((self.cell, self.gene), self.value)
+        return out if self.shift is None else out - self.shift
+
+    def standardized(self, mean: Tensor, sd: Tensor) -> CountBatch:
+        """(x − mean) / sd for each gene, still sparse."""
+        return replace(self, value=self.value / sd[self.gene], shift=mean / sd)
+
+    def with_value(self, value: Tensor) -> CountBatch:
+        """The same cells and genes with other values."""
+        return replace(self, value=value)
+
+    def to(self, device: torch.device) -> CountBatch:
+        """The batch on another device."""
+        if self.value.device == device:
+            return self
+        names = ("indptr", "gene", "value", "library", "covariates", "continuous")
+        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+
+
+class GeneStatistics(NamedTuple):
+    """What a model starts from: per gene, over the training cells, ``(genes,)`` each."""
+
+    share: Tensor  # of all counts, smoothed so that none is zero
+    mean: Tensor  # count
+    detected: Tensor  # share of cells with at least one count, smoothed
+    input_mean: Tensor  # of the transformed values
+    input_sd: Tensor
+
+
+class Encoded(NamedTuple):
+    """What an encoder hands to the bottleneck."""
+
+    stats: Tensor  # (cells, n_stats): the numbers that the bottleneck asked for
+    first: Tensor  # (cells, width of the first layer), before norm and activation
+
+
+class Latent(NamedTuple):
+    """What a bottleneck hands on."""
+
+    z: Tensor  # (cells, dim), to the decoder
+    point: Tensor  # (cells, dim), to obsm
+    sd: Tensor  # (cells, dim), posterior standard deviation; zero where the code is a point
+    kl: Tensor  # (cells,) nats, weighted by β, warmed up
+    penalty: Tensor  # (cells,) nats, not warmed up
+
+
+class Loss(NamedTuple):
+    """The parts of the loss, in nats per cell, ``(cells,)`` each."""
+
+    total: Tensor
+    nll: Tensor
+    kl: Tensor
+    penalty: Tensor
+
+
+@dataclass
+class History:
+    """One row a check; losses are means in nats per cell, time in seconds since the start of the fit."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: int = -1  # the row whose weights were kept
+    stopped: str = "all planned steps done"
+
+    def column(self, name: str) -> list[float]:
+        return [row[name] for row in self.rows if name in row]

@@ -1,0 +1,78 @@
+"""The command line: one command, one call of the Python verb of that name."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+
+from ..errors import ConfigError, CountsError, DivergenceError, MissingKeyError, ModelFileError, ScaeError
+from ..version import __version__
+
+# name: (module that has add_arguments and run, one line)
+COMMANDS = {
+    "check": ("check", "say whether a file holds raw counts, and where"),
+    "fit": ("fit", "fit a model to counts"),
+    "embed": ("embed", "write each cell's latent to obsm"),
+    "denoise": ("denoise", "write expected counts to a layer"),
+    "demo": ("demo", "the main job on real counts that need no download"),
+    "parts": ("parts", "list the parts that models are made of, and the presets"),
+}
+
+EXIT_CODES = """\
+exit codes: 0 done; 1 an error of scae's own; 2 an option is wrong; 3 the data do not fit;
+4 training diverged; 5 a file cannot be read or written; 130 interrupted"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser(argv).parse_args(argv)
+    level = logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("scae").setLevel(level)
+    logging.captureWarnings(True)
+    try:
+        summary = args.run(args)
+    except KeyboardInterrupt:
+        print("scae: interrupted", file=sys.stderr)
+        return 130
+    except (ScaeError, OSError) as fault:
+        print(f"scae {args.command}: {fault}", file=sys.stderr)
+        return _exit_code(fault)
+    if args.json:
+        print(json.dumps(summary))
+    return 0 if summary.get("ok", True) else 3
+
+
+def _exit_code(fault: Exception) -> int:
+    if isinstance(fault, ConfigError | MissingKeyError):
+        return 2
+    if isinstance(fault, DivergenceError):
+        return 4
+    if isinstance(fault, ModelFileError | OSError):
+        return 5
+    return 3 if isinstance(fault, CountsError | ValueError) else 1
+
+
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scae",
+        description="AnnData-native count autoencoders.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"scae {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        sub = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".")
+        sub.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
+        sub.add_argument("--quiet", action="store_true", help="no progress messages on stderr")
+        if name == asked:  # only this command's options are needed, and they load torch
+            command = importlib.import_module(f".{module}", __name__)
+            command.add_arguments(sub)
+            sub.set_defaults(run=command.run)
+    return parser

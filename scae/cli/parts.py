@@ -1,0 +1,32 @@
+"""``scae parts``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from .. import model, parts, presets
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", help="only this kind, with every field")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    kinds = [args.kind] if args.kind else [f.name for f in dataclasses.fields(model.ModelSpec)] + ["prior"]
+    listed = {kind: {name: parts.summary(parts.find(kind, name)) for name in parts.names(kind)} for kind in kinds}
+    if not args.json:
+        for kind, lines in listed.items():
+            _show(kind, lines, fields=bool(args.kind))
+        if not args.kind:
+            _show("preset", presets.names(), fields=False)
+    return {**listed} if args.kind else {**listed, "preset": presets.names()}
+
+
+def _show(kind: str, lines: dict[str, str], *, fields: bool) -> None:
+    print(f"{kind}:")
+    for name, line in lines.items():
+        print(f"  {name:<18} {line}")
+        for f in dataclasses.fields(parts.find(kind, name)) if fields else ():
+            print(f"      {f.name} = {f.default!r}: {f.metadata['doc']}")

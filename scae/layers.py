@@ -1,0 +1,114 @@
+"""Layers that networks are made of. Weights that face genes are ``(genes, width)``; first draws come from one generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import elu, gelu, leaky_relu, linear, relu, silu
+
+from .batch import CountBatch, Encoded
+from .ops.linear import sparse_linear
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, silu)}
+_NORM_LAYERS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+NORMS = tuple(_NORM_LAYERS)
+
+
+def uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> nn.Parameter:
+    """A parameter drawn from U(−1/√fan_in, 1/√fan_in)."""
+    bound = 1 / math.sqrt(max(fan_in, 1))
+    return nn.Parameter((torch.rand(shape, generator=rng, device=rng.device) * 2 - 1) * bound)
+
+
+class Dense(nn.Module):
+    """A linear layer; covariates are further inputs. As a read-out its weight is ``(genes, width)``."""
+
+    def __init__(self, n_in: int, n_out: int, n_design: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = uniform((n_out, n_in), n_in, rng)
+        self.bias = nn.Parameter(torch.zeros(n_out, device=rng.device))
+        self.design = nn.Parameter(torch.zeros(n_out, n_design, device=rng.device)) if n_design else None
+
+    def forward(self, x: Tensor, design: Tensor) -> Tensor:
+        return self.readout(x, design).full()
+
+    def readout(self, x: Tensor, design: Tensor, tied: Tensor | None = None) -> Readout:
+        """The layer's output, not yet evaluated; ``tied`` ``(n_out, n_in)`` stands in for a weight of its own."""
+        weight = self.weight if tied is None else tied
+        if self.design is None:
+            return Readout(x, weight, self.bias)
+        return Readout(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A linear map onto the genes, not yet evaluated: a loss may want all of it, or only what it needs."""
+
+    hidden: Tensor  # (cells, width)
+    weight: Tensor  # (genes, width)
+    bias: Tensor  # (genes,)
+
+    def full(self) -> Tensor:
+        """``(cells, genes)``."""
+        return linear(self.hidden, self.weight, self.bias)
+
+    def at(self, cell: Tensor, gene: Tensor) -> Tensor:
+        """``(n,)``, the values at some pairs of cell and gene."""
+        return (self.hidden[cell] * self.weight[gene]).sum(1) + self.bias[gene]
+
+
+class FirstLayer(nn.Module):
+    """The sparse layer: counts by rows, weights ``(genes, width)``."""
+
+    def __init__(self, n_genes: int, n_out: int, n_design: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = uniform((n_genes, n_out), n_genes, rng)
+        self.bias = nn.Parameter(torch.zeros(n_out, device=rng.device))
+        self.design = nn.Parameter(torch.zeros(n_design, n_out, device=rng.device)) if n_design else None
+
+    def forward(self, batch: CountBatch, design: Tensor) -> Tensor:
+        out = sparse_linear(batch, self.weight) + self.bias
+        if batch.shift is not None:
+            out = out - batch.shift @ self.weight
+        return out if self.design is None else out + design @ self.design
+
+
+class Finish(nn.Module):
+    """What follows a hidden linear layer: norm, activation, dropout drawn from the fit's generator."""
+
+    def __init__(self, width: int, norm: str, activation: str, dropout: float) -> None:
+        super().__init__()
+        self.norm: nn.Module = _NORM_LAYERS[norm](width)
+        self.activation, self.dropout = ACTIVATIONS[activation], dropout
+
+    def forward(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+        x = self.activation(self.norm(x))
+        if not self.training or self.dropout == 0 or rng is None:
+            return x
+        kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
+        return x * kept / (1 - self.dropout)
+
+
+class Ladder(nn.Module):
+    """A feed-forward encoder from sparse values down to the numbers that a bottleneck asks for."""
+
+    def __init__(
+        self, n_genes: int, n_stats: int, n_design: int, finishes: list[Finish], widths: tuple[int, ...], rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        steps = (*widths, n_stats)
+        self.first = FirstLayer(n_genes, steps[0], n_design, rng)
+        self.deeper = cast(list[Dense], nn.ModuleList(Dense(a, b, n_design, rng) for a, b in pairwise(steps)))
+        self.finishes = nn.ModuleList(finishes)
+
+    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Encoded:
+        x = first = self.first(batch, design)  # (cells, width)
+        for finish, layer in zip(self.finishes, self.deeper, strict=True):
+            x = layer(finish(x, rng), design)
+        return Encoded(x, first)  # (cells, n_stats)

@@ -1,0 +1,40 @@
+"""Gaussian: squared error with a scale, on transformed values or on counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from ..batch import GeneStatistics
+from ..parts import option, part
+from .base import CELL_GENE, GENE, SHARED, Likelihood, Parameters
+
+_SD = {"gene": GENE, "shared": SHARED}
+
+
+@part("likelihood", "gaussian")
+class GaussianLikelihood(Likelihood):
+    """Squared error on the scale of the input, or on counts at the cell's depth (Eraslan 2019, "normal")."""
+
+    target_scale: str = option("what is reconstructed", default="input", choices=("input", "counts"))
+    sd: str = option("what has a standard deviation of its own", default="shared", choices=tuple(_SD))
+
+    @property
+    def on_input(self) -> bool:  # type: ignore[override]
+        return self.target_scale == "input"
+
+    def parameters(self) -> dict[str, str]:
+        return {"mean": CELL_GENE, "log_sd": _SD[self.sd]}
+
+    def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
+        return {"mean": stats.input_mean if self.on_input else stats.mean}
+
+    def dist(self, p: Parameters) -> Distribution:
+        mean = p["mean"] if self.on_input else p["mean"] * (p.library / p.unit)
+        return Independent(Normal(mean, p["log_sd"].clamp(-10.0, 10.0).exp(), validate_args=False), 1)
+
+    def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
+        mean = self.mean(p)
+        noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+        return mean + p["log_sd"].exp() * noise

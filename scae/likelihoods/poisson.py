@@ -1,0 +1,38 @@
+"""Poisson: counts with variance μ."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+from torch.distributions import Poisson as TorchPoisson
+
+from ..batch import CountBatch, GeneStatistics
+from ..ops.poisson import poisson_nll
+from ..parts import option, part
+from .base import CELL_GENE, LINKS, Likelihood, Parameters
+
+
+@part("likelihood", "poisson")
+class Poisson(Likelihood):
+    """Poisson counts (Eraslan 2019; Townes 2019 for why it often suffices)."""
+
+    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
+
+    def parameters(self) -> dict[str, str]:
+        return {"mean": CELL_GENE}
+
+    def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
+        return {"mean": LINKS[self.link].start(stats)}
+
+    def log_mean(self, p: Parameters) -> Tensor:
+        return LINKS[self.link].log_mean(p["mean"], p)
+
+    def dist(self, p: Parameters) -> Distribution:
+        return Independent(TorchPoisson(self.log_mean(p).exp(), validate_args=False), 1)
+
+    def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
+        return torch.poisson(self.mean(p), generator=rng)
+
+    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+        return poisson_nll(self.log_mean(p), batch)

@@ -1,0 +1,58 @@
+"""Zero-inflated negative binomial: a count, or with some probability a zero of another cause."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, NegativeBinomial, constraints
+from torch.nn.functional import logsigmoid
+
+from ..batch import GeneStatistics
+from ..parts import option, part
+from .base import CELL_GENE, LINKS, Likelihood, Parameters, gamma_poisson
+from .nb import DISPERSIONS, log_theta
+
+
+class ZeroInflated(Distribution):
+    """A mixture of a count distribution and a point at zero, whose weight has the logit ``zero_logits``."""
+
+    arg_constraints = {}  # noqa: RUF012
+    support = constraints.nonnegative_integer
+
+    def __init__(self, counts: Distribution, zero_logits: Tensor) -> None:
+        self.counts, self.zero_logits = counts, zero_logits
+        super().__init__(zero_logits.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.counts.mean * torch.sigmoid(-self.zero_logits)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        counted = self.counts.log_prob(value) + logsigmoid(-self.zero_logits)
+        return torch.where(value == 0, torch.logaddexp(counted, logsigmoid(self.zero_logits)), counted)
+
+
+@part("likelihood", "zinb")
+class ZINB(Likelihood):
+    """Zero-inflated negative binomial counts (Eraslan 2019)."""
+
+    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
+
+    def parameters(self) -> dict[str, str]:
+        return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion], "zero": CELL_GENE}
+
+    def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
+        one = torch.ones_like(stats.share)
+        return {"mean": LINKS[self.link].start(stats), "dispersion": one, "zero": -3 * one}
+
+    def dist(self, p: Parameters) -> Distribution:
+        theta = log_theta(p)
+        log_mu = LINKS[self.link].log_mean(p["mean"], p)
+        counts = NegativeBinomial(theta.exp(), logits=log_mu - theta, validate_args=False)
+        return Independent(ZeroInflated(counts, p["zero"]), 1)
+
+    def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
+        mu = LINKS[self.link].log_mean(p["mean"], p).exp()
+        counted = torch.bernoulli(torch.sigmoid(-p["zero"]), generator=rng)
+        return gamma_poisson(mu, log_theta(p).exp(), rng) * counted

@@ -1,0 +1,133 @@
+"""A model is a value made of parts; an autoencoder is that value with weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .batch import CountBatch, DataSpec, GeneStatistics, Latent, Loss
+from .bottlenecks import Bottleneck, Gaussian
+from .corruptions import Corruption, NoCorruption
+from .io.modelfile import write_model
+from .likelihoods import NB, Likelihood, Parameters
+from .likelihoods.base import CELL_GENE, GENE
+from .networks import MLP, Coder, Network, design_matrix
+from .parts import option, record, to_dict
+from .transforms import LogNormalized, Transform
+from .version import __version__
+
+
+@record
+class ModelSpec:
+    """An architecture as a value: what each part of the rail is.
+
+    counts → corruption → transform → network → bottleneck (+ prior) → network → likelihood → loss
+
+    Examples
+    --------
+    >>> from scae.bottlenecks import Deterministic
+    >>> ModelSpec(bottleneck=Deterministic(dim=10)).bottleneck.dim
+    10
+    """
+
+    corruption: Corruption = option("what the encoder sees of the counts in training", default=NoCorruption(), kind="corruption")
+    transform: Transform = option("scale on which the encoder sees them", default=LogNormalized(), kind="transform")
+    network: Network = option("encoder, decoder and read-outs", default=MLP(), kind="network")
+    bottleneck: Bottleneck = option("what becomes of the code", default=Gaussian(), kind="bottleneck")
+    likelihood: Likelihood = option("distribution of the counts", default=NB(), kind="likelihood")
+
+
+class Autoencoder(nn.Module):
+    """A :class:`ModelSpec` with weights, fitted to the genes and covariates of a :class:`DataSpec`.
+
+    Attributes
+    ----------
+    spec, data
+        What the model is, and what it was fitted to.
+    fitted
+        How it was fitted: plan, history and seed (plain dicts, saved with the model).
+    """
+
+    coder: Coder
+    input_mean: Tensor
+    input_sd: Tensor
+
+    def __init__(self, spec: ModelSpec, data: DataSpec, rng: torch.Generator) -> None:
+        super().__init__()
+        self.spec, self.data = spec, data
+        self.fitted: dict[str, Any] = {}
+        axes = spec.likelihood.parameters()
+        readouts = tuple(name for name, axis in axes.items() if axis == CELL_GENE)
+        free = {name: data.n_genes if axis == GENE else 1 for name, axis in axes.items() if axis != CELL_GENE}
+        self.coder = spec.network.build(spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
+        self.free = nn.ParameterDict({f"p_{name}": torch.zeros(n, device=rng.device) for name, n in free.items()})
+        if spec.transform.standardize:
+            self.register_buffer("input_mean", torch.zeros(data.n_genes, device=rng.device))
+            self.register_buffer("input_sd", torch.ones(data.n_genes, device=rng.device))
+
+    def start(self, stats: GeneStatistics) -> None:
+        """Start the likelihood's parameters, and the input's scale, at what the training cells say."""
+        if self.spec.transform.standardize:
+            self.input_mean.copy_(stats.input_mean)
+            self.input_sd.copy_(stats.input_sd)
+            stats = stats._replace(input_mean=torch.zeros_like(stats.input_mean))
+        values = self.spec.likelihood.start(stats)
+        self.coder.start({n: v for n, v in values.items() if f"p_{n}" not in self.free})
+        for name, value in values.items():
+            if f"p_{name}" in self.free:
+                self.free[f"p_{name}"].data.copy_(value)
+
+    def seen(self, batch: CountBatch) -> CountBatch:
+        """The batch on the encoder's scale."""
+        out = self.spec.transform(batch)
+        return out.standardized(self.input_mean, self.input_sd) if self.spec.transform.standardize else out
+
+    def encode(self, batch: CountBatch, rng: torch.Generator | None = None) -> Latent:
+        """The latent of some cells; random latents stand at their mean where ``rng`` is None."""
+        encoded = self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)
+        return self.spec.bottleneck(encoded, rng)
+
+    def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
+        """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
+        read = self.coder.decode(z, design_matrix(batch, self.data), rng)
+        free = {name[2:]: value for name, value in self.free.items()}
+        return Parameters({**read, **free}, batch.library, self.data.median_library)
+
+    def forward(self, batch: CountBatch, rng: torch.Generator, warmup: float = 1.0) -> Loss:
+        """The loss of each cell; corrupted input and dropout in training mode only."""
+        corrupted = self.spec.corruption(batch, rng) if self.training else batch
+        latent = self.encode(corrupted, rng)
+        p = self.decode(latent.z, batch, rng)
+        nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
+        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty)
+
+    def counts(self, p: Parameters, value: Tensor) -> Tensor:
+        """Counts ``(cells, genes)`` from a mean or a draw on the scale of the likelihood's target."""
+        if not self.spec.likelihood.on_input:
+            return value
+        if self.spec.transform.standardize:
+            value = value * self.input_sd + self.input_mean
+        return self.spec.transform.inverse(value, p.library)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file: weights as safetensors, the rest as JSON in its header, with a SHA-256.
+
+        The file is written beside and renamed over, so that a reader never meets half of it.
+
+        Examples
+        --------
+        >>> model.save("model.scae")  # doctest: +SKIP
+        """
+        about = {"scae": __version__, "spec": to_dict(self.spec), "data": to_dict(self.data), "fitted": self.fitted}
+        write_model(Path(path), {k: v.detach().cpu().contiguous().numpy() for k, v in self.state_dict().items()}, about)
+
+    def __repr__(self) -> str:
+        n = sum(p.numel() for p in self.parameters())
+        return f"Autoencoder({self.data.n_genes} genes, {n:,} weights, {self.spec})"

@@ -1,0 +1,147 @@
+"""Named models from the literature, each a value: an architecture and how to train it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .bottlenecks import Deterministic, Gaussian
+from .corruptions import Thinning
+from .errors import unknown
+from .likelihoods import NB, ZINB, Bernoulli, GaussianLikelihood, Poisson
+from .likelihoods.base import Likelihood
+from .model import ModelSpec
+from .networks import MLP, Linear
+from .train import TrainPlan
+from .transforms import Log1p, LogNormalized, Presence
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An architecture and a plan to train it with."""
+
+    spec: ModelSpec
+    plan: TrainPlan
+    paper: str = ""
+
+
+_PRESETS: dict[str, tuple[Callable[[], Preset], str]] = {}
+
+
+def _preset(name: str) -> Callable[[Callable[[], Preset]], Callable[[], Preset]]:
+    def enter(make: Callable[[], Preset]) -> Callable[[], Preset]:
+        _PRESETS[name] = make, (make.__doc__ or "").strip().split("\n")[0]
+        return make
+
+    return enter
+
+
+def names() -> dict[str, str]:
+    """Every preset's name with its one line."""
+    return {name: line for name, (_, line) in _PRESETS.items()}
+
+
+def find(name: str) -> Preset:
+    """A preset by name.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> find("scvi").spec.bottleneck.dim
+    10
+    """
+    if name not in _PRESETS:
+        raise unknown("preset", name, _PRESETS)
+    return _PRESETS[name][0]()
+
+
+@_preset("vae")
+def vae() -> Preset:
+    """The default: a β-VAE that sees thinned counts and explains the full ones."""
+    spec = ModelSpec(corruption=Thinning(), network=MLP(dropout=0.1), bottleneck=Gaussian(dim=32, beta=0.5))
+    return Preset(spec, TrainPlan(), "Kingma & Welling 2014; Higgins 2017; Batson & Royer 2019")
+
+
+def _dca(likelihood: Likelihood) -> Preset:
+    spec = ModelSpec(
+        transform=LogNormalized(standardize=True),
+        network=MLP(hidden=(64,), norm="batch"),
+        bottleneck=Deterministic(dim=32),
+        likelihood=likelihood,
+    )
+    plan = TrainPlan(
+        epochs=300, min_steps=1, max_steps=30_000, batch_size=32, optimizer="rmsprop", lr=1e-3, eps=1e-7, lr_warmup=0.0,
+        kl_warmup=0.0, clip=5.0, averaging=0.0, patience=0.05,
+    )  # fmt: skip
+    return Preset(spec, plan, "Eraslan 2019, doi:10.1038/s41467-018-07931-2")
+
+
+@_preset("dca")
+def dca() -> Preset:
+    """Deep count autoencoder: NB with a dispersion a cell and gene, 64-32-64."""
+    return _dca(NB(link="exp", dispersion="gene-cell"))
+
+
+@_preset("dca-nb")
+def dca_nb() -> Preset:
+    """Deep count autoencoder with one dispersion a gene."""
+    return _dca(NB(link="exp"))
+
+
+@_preset("dca-zinb")
+def dca_zinb() -> Preset:
+    """Deep count autoencoder with zero inflation and one dispersion a gene."""
+    return _dca(ZINB(link="exp"))
+
+
+@_preset("dca-zinb-conddisp")
+def dca_zinb_conddisp() -> Preset:
+    """Deep count autoencoder with zero inflation and a dispersion a cell and gene."""
+    return _dca(ZINB(link="exp", dispersion="gene-cell"))
+
+
+@_preset("dca-poisson")
+def dca_poisson() -> Preset:
+    """Deep count autoencoder with Poisson counts."""
+    return _dca(Poisson(link="exp"))
+
+
+@_preset("dca-normal")
+def dca_normal() -> Preset:
+    """Deep count autoencoder with squared error on counts."""
+    return _dca(GaussianLikelihood(target_scale="counts"))
+
+
+@_preset("scvi")
+def scvi() -> Preset:
+    """scVI 1.x: a VAE of ten dimensions with batch norm and ZINB counts, as published and planned there."""
+    spec = ModelSpec(
+        transform=Log1p(),
+        network=MLP(norm="batch", dropout=0.1, encode_covariates=False, readout_covariates=False),
+        bottleneck=Gaussian(dim=10),
+        likelihood=ZINB(),
+    )
+    plan = TrainPlan(
+        epochs=400, min_steps=1, max_steps=56_250, lr=1e-3, eps=0.01, weight_decay=1e-6, lr_warmup=0.0, lr_final=1.0,
+        kl_warmup=1.0, clip=0.0, averaging=0.0, held_out=0.0,
+    )  # fmt: skip
+    return Preset(spec, plan, "Lopez 2018, doi:10.1038/s41592-018-0229-2")
+
+
+@_preset("pca")
+def pca() -> Preset:
+    """Linear autoencoder of log-normalised values: the subspace of PCA."""
+    spec = ModelSpec(network=Linear(), bottleneck=Deterministic(dim=30), likelihood=GaussianLikelihood())
+    return Preset(spec, TrainPlan(kl_warmup=0.0), "Baldi & Hornik 1989, doi:10.1016/0893-6080(89)90014-2")
+
+
+@_preset("atac")
+def atac() -> Preset:
+    """Presence of peaks: a Bernoulli VAE for scATAC."""
+    network = MLP(dropout=0.1)
+    spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
+    return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")

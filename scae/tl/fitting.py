@@ -1,0 +1,136 @@
+"""Fitting a model to AnnData, and taking a model however the user names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .. import presets
+from ..errors import ConfigError
+from ..model import Autoencoder, ModelSpec
+from ..ops.device import resolve_device
+from ..parts import to_dict
+from ..presets import Preset
+from ..source import CountMatrix
+from ..train import TrainPlan, one_thread_count
+from ..train import fit as train
+from .inputs import Keys, counts, describe, keys_of, verify
+
+Model = str | Preset | ModelSpec | Autoencoder
+
+
+class FitOptions(TypedDict, total=False):
+    """The keywords of :func:`scae.tl.fit`, which ``embed`` and ``denoise`` hand on when they fit."""
+
+    layer: str | None
+    batch_key: str | None
+    categorical_covariates: Sequence[str]
+    continuous_covariates: Sequence[str]
+    size_factor: str | None
+    mask_var: str | NDArray[np.bool_] | None
+    plan: TrainPlan | None
+    device: str
+    random_state: int
+
+
+def fit(
+    adata: AnnData,
+    model: str | Preset | ModelSpec = "vae",
+    *,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    categorical_covariates: Sequence[str] = (),
+    continuous_covariates: Sequence[str] = (),
+    size_factor: str | None = None,
+    mask_var: str | NDArray[np.bool_] | None = None,
+    plan: TrainPlan | None = None,
+    device: str = "auto",
+    random_state: int = 0,
+) -> Autoencoder:
+    """Fit a model to raw counts; writes nothing into ``adata``.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, raw counts (CSR, CSC or dense; integers or floats; a view will do).
+    model
+        A preset's name (``scae parts`` lists them), a preset, or a specification of your own.
+    layer
+        The layer that holds the counts; None for ``X``.
+    batch_key
+        ``obs`` column of the batch that the latent is to be free of.
+    categorical_covariates, continuous_covariates
+        Further ``obs`` columns told to the encoder and the decoder.
+    size_factor
+        ``obs`` column of the exposure; None for each cell's total over the modelled genes.
+    mask_var
+        Genes to model: a ``var`` column, or ``(genes,)`` bool; None for ``var["highly_variable"]`` where present, else all.
+    plan
+        How to train; None for the preset's plan.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
+    random_state
+        Seed of the fit. The same seed, threads and machine give the same bits; numpy's and torch's own states are untouched.
+
+    Returns
+    -------
+    Autoencoder
+        The fitted model; ``model.fitted["history"]`` holds its losses in nats per cell.
+
+    Raises
+    ------
+    ScaeError
+        Where :func:`scae.check` finds an error, an option is not allowed, or training diverges.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.fit(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> model.data.n_genes
+    765
+    """
+    preset = _as_preset(model)
+    plan = preset.plan if plan is None else plan
+    keys = Keys(layer, batch_key, tuple(categorical_covariates), tuple(continuous_covariates), size_factor)
+    verify(adata, keys)
+    data = describe(adata, keys, mask_var)
+    where = resolve_device(device)
+    rng = torch.Generator(where).manual_seed(int(random_state))
+    with one_thread_count():
+        made = Autoencoder(preset.spec, data, rng)
+        history = train(made, counts(adata, data), plan, rng)
+    made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": int(random_state)}
+    return made
+
+
+def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+    """A fitted model (fitted now, if it is not yet) and these cells as it takes them."""
+    if not isinstance(model, Autoencoder):
+        made = fit(adata, model, **options)
+        return made, counts(adata, made.data)
+    settled = sorted(set(options) - {"layer"})
+    if settled:
+        raise ConfigError(
+            f"the model is fitted already and remembers its keys: {', '.join(settled)} cannot be given. "
+            "Only layer may say where this query's counts are."
+        )
+    layer = options.get("layer")
+    verify(adata, keys_of(model.data, layer))
+    return model, counts(adata, model.data, layer=layer)
+
+
+def _as_preset(model: Any) -> Preset:
+    if isinstance(model, Preset):
+        return model
+    if isinstance(model, str):
+        return presets.find(model)
+    if isinstance(model, ModelSpec):
+        return Preset(model, TrainPlan())
+    allowed = "a preset's name, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
+    raise ConfigError(f"model is a {type(model).__name__}; allowed: {allowed}.")

@@ -1,0 +1,102 @@
+"""Small batches, real counts and quick plans that the tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+import scae
+from scae.batch import CountBatch, DataSpec
+from scae.likelihoods import Parameters
+from scae.source import CountMatrix
+from scae.train import TrainPlan
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+QUICK = TrainPlan(epochs=1, min_steps=12, max_steps=12, batch_size=64)
+
+
+def run_python(code: str, *, timeout: float = 120.0, **env: str) -> str:
+    """The standard output of a fresh interpreter; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])} | env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@lru_cache(maxsize=1)
+def _cells() -> AnnData:
+    adata = scae.datasets.pbmc68k_reduced()[:200].copy()
+    rng = np.random.default_rng(0)
+    adata.obs["batch"] = rng.choice(["east", "west"], adata.n_obs)
+    adata.obs["donor"] = rng.choice(["a", "b", "c"], adata.n_obs)
+    adata.obs["age"] = rng.normal(50, 10, adata.n_obs)
+    return adata
+
+
+def real_counts() -> AnnData:
+    """A copy of 200 real cells with covariates."""
+    return _cells().copy()
+
+
+def counts_like(rng: np.random.Generator, cells: int, genes: int, *, mean: float = 0.7) -> NDArray[np.float32]:
+    """Overdispersed counts, mostly zero, some large; the first gene is in every cell."""
+    x = rng.poisson(rng.gamma(0.3, mean / 0.3, (cells, genes))).astype(np.float32)
+    x[:, 0] += 1
+    return x
+
+
+def matrix_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> CountMatrix:
+    """Dense counts as a :class:`CountMatrix`; with ``levels``, one categorical and one continuous covariate."""
+    x = sp.csr_matrix(np.asarray(dense, dtype))
+    n, library = x.shape[0], np.asarray(x.sum(1), dtype).reshape(-1, 1)
+    covariates = (np.arange(n) % levels)[:, None] if levels else np.zeros((n, 0), np.int64)
+    continuous = np.linspace(-1, 1, n, dtype=dtype)[:, None] if levels else np.zeros((n, 0), dtype)
+    arrays = (x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data, library, covariates, continuous)
+    return CountMatrix(*arrays, x.shape[1])
+
+
+def batch_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> CountBatch:
+    """Dense counts as one :class:`CountBatch`."""
+    source = matrix_of(dense, dtype=dtype, levels=levels)
+    return source.take(np.arange(len(source)))
+
+
+def data_of(genes: int, *, levels: int = 0) -> DataSpec:
+    """What a model of :func:`matrix_of`'s cells is fitted to."""
+    covariates = {"categorical": (("batch", tuple("abcdef"[:levels])),), "continuous": (("age", 50.0, 10.0),), "batch_key": "batch"}
+    return DataSpec(tuple(f"g{i}" for i in range(genes)), median_library=20.0, **(covariates if levels else {}))
+
+
+def parameters_of(likelihood: scae.likelihoods.Likelihood, batch: CountBatch, *, spread: float = 1.0, seed: int = 0) -> Parameters:
+    """Random raw parameters for a batch, leaves that take gradients, in the dtype of the batch."""
+    rng = torch.Generator().manual_seed(seed)
+    shapes = {"cell×gene": (len(batch), batch.n_genes), "gene": (batch.n_genes,), "shared": (1,)}
+    raw = {
+        name: (spread * torch.randn(shapes[axis], generator=rng, dtype=batch.value.dtype)).requires_grad_()
+        for name, axis in likelihood.parameters().items()
+    }
+    return Parameters(raw, batch.library, 20.0)
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Equal shape, dtype and bits (NaN where NaN)."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+
+def same_weights(a: scae.Autoencoder, b: scae.Autoencoder) -> bool:
+    """Every entry of two state dicts has the same bits."""
+    one, two = a.state_dict(), b.state_dict()
+    return one.keys() == two.keys() and all(same_bits(one[k].cpu(), two[k].cpu()) for k in one)

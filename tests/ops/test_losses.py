@@ -1,0 +1,160 @@
+"""Sparse losses against their distribution, against 50 digits, and numba against torch."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath as mp
+import pytest
+import torch
+from helpers import batch_of, counts_like, parameters_of, same_bits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scae import threads
+from scae.likelihoods import NB, Bernoulli, Poisson
+from scae.likelihoods.base import LINKS
+from scae.ops.bernoulli import bernoulli_nll
+from scae.ops.nb import _put_numba, _put_torch, nb_nll
+from scae.ops.poisson import poisson_nll
+
+FAST = [
+    *(NB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell")),
+    *(Poisson(link=link) for link in LINKS),
+    Bernoulli(),
+]
+
+
+def log_uniform(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(math.log(low), math.log(high))
+
+
+COUNTS = st.one_of(st.just(0), st.integers(1, 15), st.floats(0, math.log(1e6)).map(lambda v: int(math.exp(v))))
+LOG_MU, LOG_THETA = log_uniform(1e-12, 1e7), log_uniform(1e-6, 1e8)
+
+
+def counts(rng, cells: int = 12, genes: int = 30):
+    """Counts from 0 to thousands."""
+    return counts_like(rng, cells, genes) * rng.choice([1, 1, 1, 40, 2000], (cells, genes))
+
+
+def one(x: float, dtype: torch.dtype):
+    """A batch of one cell and one gene."""
+    return batch_of([[x]], dtype={torch.float32: "float32", torch.float64: "float64"}[dtype])
+
+
+@pytest.mark.parametrize("likelihood", FAST, ids=repr)
+def test_nll_and_gradient_equal_the_distribution(likelihood, rng):
+    """float64, θ from 1e-3 to 1e2: the fused kernel and the definition are the same number with the same slope."""
+    batch = batch_of(counts(rng), dtype="float64")
+    p = parameters_of(likelihood, batch)
+    if "dispersion" in p.raw:
+        p.raw["dispersion"].data.uniform_(math.log(1e-3), math.log(1e2), generator=torch.Generator().manual_seed(1))
+    weight = torch.linspace(0.5, 2, len(batch), dtype=torch.float64)
+    fast, slow = likelihood.nll(p, batch), -likelihood.dist(p).log_prob(likelihood.target(batch).dense())
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=0)
+    names = list(p.raw)
+    got, want = (torch.autograd.grad(nll @ weight, [p.raw[n] for n in names]) for nll in (fast, slow))
+    for name, g, w in zip(names, got, want, strict=True):
+        torch.testing.assert_close(g, w, rtol=1e-9, atol=1e-9 * float(w.abs().max()), msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("likelihood", FAST, ids=repr)
+def test_gradcheck(likelihood, rng):
+    batch = batch_of(counts_like(rng, 3, 4), dtype="float64")
+    p = parameters_of(likelihood, batch)
+    raw = tuple(p.raw.values())
+    assert torch.autograd.gradcheck(
+        lambda *raw: likelihood.nll(type(p)(dict(zip(p.raw, raw, strict=True)), p.library, p.unit), batch), raw
+    )
+
+
+def exact_nb(x: int, log_mu: float, log_theta: float) -> mp.mpf:
+    theta, mu = mp.exp(mp.mpf(log_theta)), mp.exp(mp.mpf(log_mu))
+    gammas = mp.loggamma(x + theta) - mp.loggamma(theta) - mp.loggamma(x + 1)
+    return -(gammas - theta * mp.log1p(mu / theta) + x * (mp.log(mu) - mp.log(theta + mu)))
+
+
+def exact_poisson(x: int, log_mu: float) -> mp.mpf:
+    return mp.exp(mp.mpf(log_mu)) - x * mp.mpf(log_mu) + mp.loggamma(x + 1)
+
+
+@pytest.mark.parametrize(("dtype", "relative"), [(torch.float64, 1e-9), (torch.float32, 1e-5)], ids=str)
+@given(x=COUNTS, log_mu=LOG_MU, log_theta=LOG_THETA)
+def test_nb_against_50_digits(dtype, relative, x, log_mu, log_theta):
+    mu, theta = torch.tensor([[log_mu]], dtype=dtype), torch.tensor([log_theta], dtype=dtype)
+    got = float(nb_nll(mu, theta, one(x, dtype)))
+    with mp.workdps(70):
+        exact = exact_nb(x, float(mu), float(theta))
+        assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
+
+
+@pytest.mark.parametrize(("dtype", "relative"), [(torch.float64, 1e-9), (torch.float32, 1e-5)], ids=str)
+@given(x=COUNTS, log_mu=LOG_MU)
+def test_poisson_against_50_digits(dtype, relative, x, log_mu):
+    mu = torch.tensor([[log_mu]], dtype=dtype)
+    got = float(poisson_nll(mu, one(x, dtype)))
+    with mp.workdps(70):
+        exact = exact_poisson(x, float(mu))
+        assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
+
+
+@given(x=st.integers(1, 10**6), log_theta=LOG_THETA, gap=st.floats(-1e-3, 1e-3))
+def test_nb_near_its_mean_keeps_its_digits(x, log_theta, gap):
+    """Where μ ≈ x the textbook form cancels most."""
+    mu, theta = torch.tensor([[math.log(x) + gap]], dtype=torch.float64), torch.tensor([log_theta], dtype=torch.float64)
+    with mp.workdps(70):
+        exact = exact_nb(x, float(mu), float(theta))
+        assert abs(mp.mpf(float(nb_nll(mu, theta, one(x, torch.float64)))) - exact) <= 1e-9 * abs(exact)
+
+
+@pytest.mark.parametrize("per_gene", [True, False], ids=["gene", "gene-cell"])
+def test_the_torch_path_equals_the_numba_path(per_gene, rng):
+    """The path that a GPU takes, on tensors of the CPU."""
+    batch = batch_of(counts(rng), dtype="float64")
+    draw = torch.Generator().manual_seed(0)
+    log_mu = torch.empty(len(batch), batch.n_genes, dtype=torch.float64).uniform_(-10, 10, generator=draw)
+    log_theta = torch.empty(log_mu.shape[1:] if per_gene else log_mu.shape, dtype=torch.float64).uniform_(-7, 7, generator=draw)
+    numba, by_torch = ([torch.zeros_like(log_mu) for _ in range(3)] for _ in range(2))
+    _put_numba(batch, log_mu, log_theta, *numba)
+    _put_torch(batch, log_mu, log_theta, *by_torch)
+    for a, b in zip(numba, by_torch, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+    assert not torch.equal(numba[0], torch.zeros_like(log_mu))
+
+
+@pytest.mark.parametrize("likelihood", FAST, ids=repr)
+def test_every_device_agrees_with_the_cpu(likelihood, device, rng):
+    batch = batch_of(counts(rng), dtype="float32")
+    p = parameters_of(likelihood, batch)
+    moved = type(p)({k: v.detach().to(device).requires_grad_() for k, v in p.raw.items()}, p.library.to(device), p.unit)
+    here, there = likelihood.nll(p, batch), likelihood.nll(moved, batch.to(device))
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4)
+    here.sum().backward()
+    there.sum().backward()
+    for name in p.raw:
+        scale = float(p.raw[name].grad.abs().max())
+        torch.testing.assert_close(moved.raw[name].grad.cpu(), p.raw[name].grad, rtol=1e-4, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("likelihood", FAST, ids=repr)
+def test_threads_do_not_change_bits(likelihood, rng):
+    batch = batch_of(counts(rng, 200, 300))
+    p = parameters_of(likelihood, batch)
+    results = []
+    for n in (1, 2, 4):
+        with threads.use(n):
+            nll = likelihood.nll(p, batch)
+        results.append((nll, *torch.autograd.grad(nll.sum(), list(p.raw.values()))))
+    assert all(same_bits(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 800.0, -800.0])
+@pytest.mark.parametrize("x", [1.0, 50.0])
+def test_parameters_out_of_range_end_in_a_number(bad, x):
+    """A diverging fit must come to a loss that the loop can refuse: no hang, no exception of the compiler's."""
+    batch, raw = one(x, torch.float64), torch.tensor([[bad]], dtype=torch.float64)
+    nll = [nb_nll(raw, torch.zeros(1).double(), batch), nb_nll(torch.zeros(1, 1).double(), raw[0], batch)]
+    nll += [poisson_nll(raw, batch), bernoulli_nll(raw, batch)]
+    assert all(value.shape == (1,) for value in nll)
+    assert not math.isnan(bad) or all(value.isnan() for value in nll)
