@@ -65,8 +65,10 @@ def _top(values, keys, ns, out):
 
 
 @jit(reorder=True)
-def _quality(start, stop, offset, indptr, indices, data, weights, listed, ns, keys, cells, sets, top, genes):
+def _quality(start, stop, offset, matrix, weights, listed, ns, keys, out):
     """One run of rows; False where a column is bad. See :func:`quality` for the outputs."""
+    indptr, indices, data = matrix
+    cells, sets, top, genes = out
     n = genes.shape[0]
     for row in range(start, stop):
         a, b = indptr[row] - offset, indptr[row + 1] - offset
@@ -129,10 +131,8 @@ def quality(m: Rows, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Qua
     def add(chunk: int, start: int, stop: int) -> None:
         for p in pieces(m, start, stop):
             keys = np.empty(longest, np.int32 if p.data.itemsize == 4 else np.int64)
-            sound[chunk] &= _quality(
-                *(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, weights, listed, ns, keys),
-                *(out.cells, out.sets, out.top, out.genes[chunk]),
-            )
+            matrix, sums = (m.indptr, p.indices, p.data), (out.cells, out.sets, out.top, out.genes[chunk])
+            sound[chunk] &= _quality(p.start, p.stop, p.offset, matrix, weights, listed, ns, keys, sums)
 
     each_chunk(m, chunks, add)
     if not sound.all():

@@ -33,8 +33,9 @@ def _of_zeros(start, stop, shares, depths, repeats, theta, clip, out):
 
 
 @jit
-def _of_stored(start, stop, offset, indptr, indices, data, depths, shares, theta, clip, out):
+def _of_stored(start, stop, offset, matrix, depths, shares, theta, clip, out):
     """Add what the stored counts change."""
+    indptr, indices, data = matrix
     for row in range(start, stop):
         for k in range(indptr[row] - offset, indptr[row + 1] - offset):
             c = indices[k]
@@ -68,8 +69,8 @@ def residual_sums(
 
     def add(chunk: int, start: int, stop: int) -> None:
         for p in pieces(m, start, stop):
-            arrays = (m.indptr, p.indices, p.data, depths, shares, theta, clip, stored[chunk])
-            _of_stored(p.start, p.stop, p.offset, *arrays)
+            matrix = (m.indptr, p.indices, p.data)
+            _of_stored(p.start, p.stop, p.offset, matrix, depths, shares, theta, clip, stored[chunk])
 
     each_chunk(m, chunks, add)
     zeros = np.zeros((m.n_columns, 2))

@@ -26,8 +26,13 @@ def _downsample(start, stop, indptr, data, targets, chosen, seed, replace):
 
 
 def downsample(
-    indptr: NDArray[np.int64], data: NDArray[np.float64], targets: NDArray[np.int64], chosen: NDArray[np.bool_], *,
-    seed: int, replace: bool,
+    indptr: NDArray[np.int64],
+    data: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    chosen: NDArray[np.bool_],
+    *,
+    seed: int,
+    replace: bool,
 ) -> None:
     """Draw ``targets`` of the counts of each chosen row, in place; every row starts from the same seed, as in scanpy."""
     threads.run(_downsample, targets.size, indptr, data, targets, chosen, seed, replace, work=data.size)

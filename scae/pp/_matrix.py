@@ -27,6 +27,7 @@ def is_dask(x: object) -> bool:
 
 
 def is_csr(x: Any) -> bool:
+    """Whether ``x`` is a scipy matrix or array in memory, compressed by rows."""
     return sparse.issparse(x) and x.format == "csr"
 
 

@@ -19,14 +19,17 @@ from ._moments import Groups, group_sums, mean_var
 
 
 def by_residuals(
-    adata: AnnData, layer: str | None, n_top: int | None, batch_key: str | None, check_values: bool, theta: float,
+    adata: AnnData,
+    layer: str | None,
+    n_top: int | None,
+    batch_key: str | None,
+    check_values: bool,
+    theta: float,
     clip: float | None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table of genes, and which of its columns belong in ``var``."""
     if n_top is None:
-        raise ValueError(
-            "`pp.highly_variable_genes` requires the argument `n_top_genes` for `flavor='pearson_residuals'`"
-        )
+        raise ValueError("`pp.highly_variable_genes` requires the argument `n_top_genes` for `flavor='pearson_residuals'`")
     x = get_rep(adata, layer=layer)
     groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
     found = group_sums(x, groups, sums.SQUARES)
@@ -57,9 +60,7 @@ def by_residuals(
     return pd.DataFrame(columns | {"highly_variable": marked}, index=adata.var_names), [*columns, "highly_variable"]
 
 
-def _variances(
-    x: Any, groups: Groups, total: NDArray[np.float64], theta: float, clip: float
-) -> NDArray[np.float64]:
+def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, clip: float) -> NDArray[np.float64]:
     """``(batches, genes)``: variance of the residuals over a batch's cells; 0 for genes that it does not express."""
     cells = stacked(each_block(x, lambda block, _: sums.rows(block)[:, 0]))
     genes = total[:, :, 0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from anndata.io import write_elem
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from ..io import blocks, store
+from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows
+from . import _store as store
 from ._fused import log_normalised
 from ._matrix import memory_blocks
 from .quality import cell_metrics, gene_metrics, gene_weights, joined
@@ -24,7 +24,6 @@ from .quality import sums as quality_sums
 from .recipe import ON_COUNTS, Settings, mark
 from .variable import highly_variable_genes
 
-log = logging.getLogger("scae")
 _BLOCKS_ALIVE = 12  # a block on its way: as read, counted, cut, normalised, and the file's own buffers
 _CARRIED = ("obsm", "varm", "uns")
 
@@ -33,16 +32,8 @@ def preprocess_file(
     source: str | Path,
     target: str | Path,
     *,
-    qc_vars: Collection[str] = (),
-    percent_top: Collection[int] = (50,),
-    min_genes: int = 200,
-    min_cells: int = 3,
-    target_sum: float | None = 1e4,
-    n_top_genes: int = 2000,
-    flavor: str = "seurat",
-    batch_key: str | None = None,
-    key_counts: str = "counts",
     max_memory: int = 2 << 30,
+    **options: Any,
 ) -> dict[str, Any]:
     """Preprocess an h5ad file or zarr store into another, without ever holding ``X``.
 
@@ -54,10 +45,11 @@ def preprocess_file(
     ----------
     source, target
         Paths; a directory or the ending ``.zarr`` means zarr, anything else h5ad.
-    qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts
-        As in :func:`scae.pp.recipe`.
     max_memory
         Bytes that the process may take, libraries and tables included; from 1 GiB.
+    options
+        Those of :func:`scae.pp.recipe`: ``qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor,
+        batch_key, key_counts``.
 
     Returns
     -------
@@ -69,13 +61,23 @@ def preprocess_file(
         If ``max_memory`` is too small, or source and target are the same.
     MissingKeyError
         If the source does not exist or has no ``X``.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> counts = np.random.default_rng(0).poisson(1.0, (60, 40)).astype("float32")
+    >>> anndata.AnnData(counts).write_h5ad(folder / "in.h5ad")
+    >>> done = preprocess_file(folder / "in.h5ad", folder / "out.h5ad", min_genes=5, n_top_genes=10, percent_top=())
+    >>> done["cells"], done["genes"], done["highly_variable"]
+    ([60, 60], [40, 40], 10)
     """
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise ConfigError(f"source and target are both {str(source)!r}: name another file for the result.")
     if max_memory < 1 << 30:
         raise ConfigError(f"max_memory is {max_memory} bytes: give at least 1G (the libraries alone take half of it).")
-    settings = Settings(qc_vars, tuple(percent_top), min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts)
+    settings = Settings(**options)
     with store.open_read(source) as root, store.open_write(target) as out:
         return _run(root, out, settings, max_memory) | {"source": str(source), "target": str(target)}
 

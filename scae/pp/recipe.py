@@ -31,15 +31,15 @@ ON_COUNTS = ("seurat_v3", "seurat_v3_paper", "pearson_residuals")
 class Settings(NamedTuple):
     """The recipe's options, as one value for the ways it is carried out."""
 
-    qc_vars: Collection[str]
-    percent_top: Collection[int]
-    min_genes: int
-    min_cells: int
-    target_sum: float | None
-    n_top_genes: int
-    flavor: str
-    batch_key: str | None
-    key_counts: str
+    qc_vars: Collection[str] = ()
+    percent_top: Collection[int] = (50,)
+    min_genes: int = 200
+    min_cells: int = 3
+    target_sum: float | None = 1e4
+    n_top_genes: int = 2000
+    flavor: str = "seurat"
+    batch_key: str | None = None
+    key_counts: str = "counts"
 
     @property
     def one_pass(self) -> bool:
