@@ -80,24 +80,40 @@ def columns(m: Rows, second: int, prepare: Prepare | None = None) -> tuple[NDArr
 @jit
 def _clipped(start, stop, offset, indptr, indices, data, ceiling, out):
     """Add what clipping takes from Σv and Σv² of each column: only values above their ceiling cost more than a look."""
-    for k in range(indptr[start] - offset, indptr[stop] - offset):
-        c = indices[k]
-        v = np.float64(data[k])
-        if v > ceiling[c]:
-            out[c, 0] += v - ceiling[c]
-            out[c, 1] += v * v - ceiling[c] * ceiling[c]
+    n = ceiling.size
+    for row in range(start, stop):
+        before = -1
+        for k in range(indptr[row] - offset, indptr[row + 1] - offset):
+            c = indices[k]
+            if np.int64(c) <= before or np.int64(c) >= n:
+                return False
+            before = np.int64(c)
+            v = np.float64(data[k])
+            if v > ceiling[c]:
+                out[c, 0] += v - ceiling[c]
+                out[c, 1] += v * v - ceiling[c] * ceiling[c]
+    return True
 
 
 def clipped(m: Rows, ceiling: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What Σv and Σv² of each column lose when values are cut at ``ceiling``; columns must have been checked before."""
+    """What Σv and Σv² of each column lose when values are cut at ``ceiling``.
+
+    Raises
+    ------
+    Uncanonical
+        If a column repeats, falls, or lies outside the matrix.
+    """
     chunks = n_chunks(m)
     out = np.zeros((chunks, m.n_columns, 2))
+    sound = np.ones(chunks, bool)
 
     def add(chunk: int, start: int, stop: int) -> None:
         for p in pieces(m, start, stop):
-            _clipped(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, ceiling, out[chunk])
+            sound[chunk] &= _clipped(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, ceiling, out[chunk])
 
     each_chunk(m, chunks, add)
+    if not sound.all():
+        raise Uncanonical
     return out.sum(axis=0)
 
 
@@ -122,7 +138,13 @@ def _rows(start, stop, offset, indptr, indices, data, n_columns, out):
 
 
 def rows(m: Rows) -> NDArray[np.float64]:
-    """``(rows, 2)``: the sum and the number of positive values of each row."""
+    """``(rows, 2)``: the sum and the number of positive values of each row.
+
+    Raises
+    ------
+    Uncanonical
+        If a column repeats, falls, or lies outside the matrix.
+    """
     chunks = n_chunks(m, 64)
     out = np.empty((m.n_rows, 2))
     sound = np.ones(chunks, bool)

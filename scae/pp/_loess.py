@@ -72,6 +72,8 @@ def _smooth(x: NDArray, y: NDArray, span: float) -> NDArray[np.float64]:
 
     if np.unique(x).size > 3:  # fewer points do not determine a local parabola
         for wider in (span, min(1.0, 2 * span), 1.0):
+            if int(x.size * wider) < 3:  # where it is 0, scikit-misc ends the process
+                continue
             model = loess(x, y, span=wider, degree=2)
             try:
                 model.fit()

@@ -14,7 +14,7 @@ from ..kernels import sums
 from ..kernels.residuals import residual_sums
 from ..kernels.rows import Rows
 from ._loess import merged_ranks
-from ._matrix import added, each_block, get_rep, stacked
+from ._matrix import added, each_block, get_rep
 from ._moments import Groups, group_sums, mean_var
 
 
@@ -62,14 +62,12 @@ def by_residuals(
 
 def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, clip: float) -> NDArray[np.float64]:
     """``(batches, genes)``: variance of the residuals over a batch's cells; 0 for genes that it does not express."""
-    cells = stacked(each_block(x, lambda block, _: sums.rows(block)[:, 0]))
     genes = total[:, :, 0]
     shares = np.divide(genes, genes.sum(axis=1, keepdims=True), out=np.zeros_like(genes), where=genes > 0)
 
     def of(block: Rows, start: int) -> NDArray[np.float64]:
-        depths = [cells[start : start + block.n_rows][groups.codes[start : start + block.n_rows] == g] for g in range(len(genes))]
-        parts = zip(groups.split(block, start), depths, shares, strict=True)
-        return np.stack([residual_sums(part, d, s, theta, clip) for part, d, s in parts])
+        parts = zip(groups.split(block, start), shares, strict=True)
+        return np.stack([residual_sums(part, sums.rows(part)[:, 0], share, theta, clip) for part, share in parts])
 
     found = added(each_block(x, of))  # (batches, genes, 2)
     n = groups.sizes[:, None]

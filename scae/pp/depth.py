@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import unknown
 from ..kernels import ratios, sums
+from ..kernels.rows import Rows
 from ._calls import own
 from ._matrix import added, each_block, get_rep, stacked
 
@@ -16,6 +17,11 @@ _METHODS = ("total", "median_of_ratios")
 
 def _logs(values: NDArray) -> NDArray:
     return np.log(np.where(values > 0, values, 1))
+
+
+def _medians(block: Rows, reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums.rows(block)  # looks at the columns
+    return ratios.median_ratios(block, reference)
 
 
 def size_factors(
@@ -70,7 +76,7 @@ def size_factors(
     else:
         logs = added(each_block(x, lambda block, _: sums.columns(block, sums.POSITIVE, _logs)[0]))[:, 0]
         reference = np.exp(logs / adata.n_obs)
-        factors = stacked(each_block(x, lambda block, _: ratios.median_ratios(block, reference)))
+        factors = stacked(each_block(x, lambda block, _: _medians(block, reference)))
     factors = factors / (factors[factors > 0].mean() if (factors > 0).any() else 1.0)
     if not inplace:
         return factors

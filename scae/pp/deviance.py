@@ -13,7 +13,7 @@ from ..errors import ConfigError, unknown
 from ..kernels import ratios, sums
 from ..kernels.rows import Rows
 from ._calls import own
-from ._matrix import added, each_block, get_rep, stacked
+from ._matrix import added, each_block, get_rep
 from ._moments import Groups, group_sums
 from ._subset import subset as subset_adata
 
@@ -95,12 +95,10 @@ def rank_by_deviance(
 def _deviances(x: Any, groups: Groups, *, binomial: bool) -> NDArray[np.float64]:
     """``(batches, genes)``; the counts' part comes from stored values, the model's from totals."""
     total = group_sums(x, groups, sums.POSITIVE).sums[:, :, 0]
-    depths = stacked(each_block(x, lambda block, _: sums.rows(block)[:, 0]))
 
     def of(block: Rows, start: int) -> NDArray[np.float64]:
-        parts = enumerate(groups.split(block, start))
-        here, codes = depths[start : start + block.n_rows], groups.codes[start : start + block.n_rows]
-        return np.stack([ratios.deviance_sums(part, here[codes == g], binomial=binomial) for g, part in parts])
+        parts = groups.split(block, start)
+        return np.stack([ratios.deviance_sums(part, sums.rows(part)[:, 0], binomial=binomial) for part in parts])
 
     stored = added(each_block(x, of))
     everything = total.sum(axis=1, keepdims=True)

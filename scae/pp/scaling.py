@@ -16,7 +16,7 @@ from ..kernels import sums
 from ..kernels.reshape import divide_columns, standardise
 from ..kernels.rows import Rows
 from ._calls import check_mask, log, old_positionals, only_with_anndata, own, renamed
-from ._matrix import get_rep, is_csr, is_dask, set_rep
+from ._matrix import each_block, get_rep, is_csr, is_dask, set_rep, stacked
 from ._moments import Groups, group_sums, mean_var
 
 
@@ -128,8 +128,7 @@ def _apply(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool,
     """Scale a matrix in memory, in place where its type and format allow."""
     if sparse.issparse(x) and zero_center:
         if mask is None:
-            rows = Rows.of(x.tocsr())
-            return standardise(rows, mean, std, limit)
+            return stacked(each_block(x, lambda block, _: _centred(block, mean, std, limit)))
         x[mask] = _apply(x[mask], mean, std, limit, True, None)  # scanpy keeps the format here
         return x
     if sparse.issparse(x):
@@ -141,6 +140,11 @@ def _apply(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool,
         return x
     _dense(np.asarray(x), mean, std, limit, zero_center, mask)
     return x
+
+
+def _centred(block: Rows, mean: NDArray, std: NDArray, limit: float) -> NDArray[np.float64]:
+    sums.rows(block)  # looks at the columns
+    return standardise(block, mean, std, limit)
 
 
 def _dense(x: NDArray, mean: NDArray, std: NDArray, limit: float, zero_center: bool, mask: NDArray[np.bool_] | None) -> None:
