@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..errors import CountsError
 from ..kernels import sums
 from ._calls import log
 from ._matrix import get_rep
@@ -68,6 +69,11 @@ class _Expm1:
 
 def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cutoffs | int) -> pd.DataFrame:
     """Means, dispersions, their bins, normalised dispersions and the mark, gene by gene."""
+    if not np.isfinite(mean).all():
+        raise CountsError(
+            f"{(~np.isfinite(mean)).sum()} genes have no finite mean: flavor={flavor!r} expects log1p values without NaN "
+            "('seurat' takes their exponential). Run scae.pp.log1p first, or choose flavor='seurat_v3' for counts."
+        )
     mean = np.where(mean == 0, 1e-12, mean)
     dispersion = var / mean
     if flavor == "seurat":
