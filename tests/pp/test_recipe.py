@@ -29,7 +29,9 @@ LIMITS = {"min_genes": 20, "min_cells": 15}
 FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "pearson_residuals")
 
 
-def by_scanpy(adata: AnnData, flavor="seurat", target_sum=1e4, batch_key=None, n_top_genes=30, qc_vars=("mt",), **limits) -> AnnData:
+def by_scanpy(
+    adata: AnnData, flavor="seurat", target_sum=1e4, batch_key=None, n_top_genes=30, qc_vars=("mt",), **limits
+) -> AnnData:
     """The same, verb by verb, by scanpy."""
     limits = LIMITS | limits
     sc.pp.calculate_qc_metrics(adata, qc_vars=list(qc_vars), percent_top=(50,), inplace=True)
@@ -90,9 +92,7 @@ da = pytest.importorskip("dask.array")
 def chunked(adata: AnnData, rows: int = 70) -> AnnData:
     lazy = adata.copy()
     parts = [adata.X[a : a + rows] for a in range(0, adata.n_obs, rows)]
-    lazy.X = da.concatenate([da.from_array(p, chunks=p.shape, asarray=False) for p in parts]) if sp.issparse(adata.X) else (
-        da.from_array(adata.X, chunks=(rows, adata.n_vars))
-    )
+    lazy.X = da.concatenate([da.from_array(p, chunks=p.shape, asarray=not sp.issparse(p)) for p in parts])
     return lazy
 
 

@@ -22,7 +22,7 @@ def few_cells() -> AnnData:
 
 
 def test_singular_loess_falls_back():
-    with pytest.raises(ValueError, match="svddc|span|[Ee]rror|singular|failed"):
+    with pytest.raises(ValueError, match=r"svddc|span|[Ee]rror|singular|failed"):
         sc.pp.highly_variable_genes(few_cells(), flavor="seurat_v3", n_top_genes=20, batch_key="batch")
     adata = few_cells()
     pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=20, batch_key="batch")
