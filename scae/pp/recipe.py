@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -102,11 +102,11 @@ def recipe(
     settings = Settings(qc_vars, tops, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts)
     own(adata)
     calculate_qc_metrics(adata, qc_vars=qc_vars, percent_top=tops, inplace=True)
-    x = get_rep(adata)
-    if is_csr(x) and x.dtype in (np.float32, np.float64) and x.has_canonical_format and x.data.min(initial=0) >= 0:
-        _fused(adata, settings)
-    else:
-        _by_verbs(adata, settings)
+    (_fused if _fusable(get_rep(adata)) else _by_verbs)(adata, settings)
+
+
+def _fusable(x: Any) -> bool:
+    return is_csr(x) and x.dtype in (np.float32, np.float64) and x.has_canonical_format and x.data.min(initial=0) >= 0
 
 
 def _by_verbs(adata: AnnData, s: Settings) -> None:
