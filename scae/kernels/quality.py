@@ -16,10 +16,10 @@ def _order(values, keys):
     """Integers in the order of the values: counts become themselves, so that little is left to bisect, others their bits."""
     whole = True
     for k in range(values.size):
-        whole &= values[k] == np.floor(values[k]) and abs(values[k]) < 2**30
+        whole &= (values[k] == np.floor(values[k])) & (abs(values[k]) < 2**30)
     if whole:
         for k in range(values.size):
-            keys[k] = np.int64(values[k])
+            keys[k] = values[k]
     else:
         bits = values.view(keys.dtype)
         for k in range(values.size):
@@ -31,9 +31,9 @@ def _nth_largest(keys, n, low, high):
     """The n-th largest key, known to lie in ``low…high``: bisection, since counting runs at the speed of vectors."""
     while low < high:
         middle = (low & high) + ((low ^ high) >> 1)  # the mean, which itself may overflow
-        above = 0
+        bound, above = keys.dtype.type(middle), np.uint32(0)  # narrow types: more lanes a vector
         for k in range(keys.size):
-            above += keys[k] > middle
+            above += np.uint32(keys[k] > bound)
         if above >= n:
             low = middle + 1
         else:
@@ -45,7 +45,10 @@ def _nth_largest(keys, n, low, high):
 def _top(values, keys, ns, out):
     """Sums of the ``ns[i]`` largest values (``ns`` ascends); fewer values than that count in full."""
     _order(values, keys)
-    low, high = np.int64(keys.min()), np.int64(keys.max())
+    least, most = keys[0], keys[0]
+    for k in range(keys.size):
+        least, most = min(least, keys[k]), max(most, keys[k])
+    low, high = np.int64(least), np.int64(most)
     for i in range(ns.size):
         total = 0.0
         if values.size <= ns[i]:
@@ -53,11 +56,11 @@ def _top(values, keys, ns, out):
                 total += np.float64(values[k])
         else:
             bound = _nth_largest(keys, ns[i], low, high)
-            above, at = 0, 0
+            level, above, at = keys.dtype.type(bound), np.uint32(0), 0
             for k in range(keys.size):
-                total += np.float64(values[k]) if keys[k] > bound else 0.0
-                above += keys[k] > bound
-            while keys[at] != bound:
+                total += np.float64(values[k]) if keys[k] > level else 0.0
+                above += np.uint32(keys[k] > level)
+            while keys[at] != level:
                 at += 1
             total += (ns[i] - above) * np.float64(values[at])
             high = bound
