@@ -76,7 +76,8 @@ class CountBatch:
     n_genes
         The number of modelled genes.
     shift
-        ``(genes,)``, subtracted from every gene of every cell, zeros included; the first layer folds it into its bias.
+        ``(1, genes)`` for all cells, or ``(levels, genes)`` by the first covariate: subtracted from every gene, zeros included;
+        the first layer folds it into its bias.
     """
 
     indptr: Tensor
@@ -105,7 +106,11 @@ class CountBatch:
     def dense(self) -> Tensor:
         """``(cells, genes)``: for the output side and for tests; nothing on the way in calls it."""
         out = self.value.new_zeros(len(self), self.n_genes).index_put_((self.cell, self.gene), self.value)
-        return out if self.shift is None else out - self.shift
+        return out if self.shift is None else out - self.by_group(self.shift)
+
+    def by_group(self, rows: Tensor) -> Tensor:
+        """The row of each cell in ``(1, n)``, or in ``(levels, n)`` by the first covariate: ``(1, n)`` or ``(cells, n)``."""
+        return rows if len(rows) == 1 else rows[self.covariates[:, 0]]
 
     def standardized(self, mean: Tensor, sd: Tensor) -> CountBatch:
         """(x − mean) / sd for each gene, still sparse."""
@@ -129,8 +134,8 @@ class GeneStatistics(NamedTuple):
     share: Tensor  # of all counts, smoothed so that none is zero
     mean: Tensor  # count
     detected: Tensor  # share of cells with at least one count, smoothed
-    input_mean: Tensor  # of the transformed values
-    input_sd: Tensor
+    input_mean: Tensor  # of the transformed values, (1, genes), or (levels, genes) by the first covariate
+    input_sd: Tensor  # of the transformed values
 
 
 class Encoded(NamedTuple):
@@ -147,7 +152,7 @@ class Latent(NamedTuple):
     point: Tensor  # (cells, dim), to obsm
     sd: Tensor  # (cells, dim), posterior standard deviation; zero where the code is a point
     kl: Tensor  # (cells,) nats, weighted by β, warmed up
-    penalty: Tensor  # (cells,) nats, not warmed up
+    penalty: Tensor  # (cells,) nats, not warmed up; what is charged to a whole minibatch is shared evenly by its cells
 
 
 class Loss(NamedTuple):

@@ -23,8 +23,11 @@ class Bottleneck(ABC):
         """How many numbers the encoder is to give; the first ``dim`` are the code itself."""
 
     @abstractmethod
-    def __call__(self, encoded: Encoded, rng: torch.Generator | None) -> Latent:
-        """The latent; a random one is drawn from ``rng``, and without it stands at its mean."""
+    def __call__(self, encoded: Encoded, rng: torch.Generator | None, groups: Tensor | None = None) -> Latent:
+        """The latent; a random one is drawn from ``rng``, and without it stands at its mean.
+
+        ``groups`` ``(cells,)`` are batch codes, which the latent is to be free of; None where there are no batches.
+        """
 
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
         """The loss of each cell ``(cells,)``, nats: by default the negative ELBO plus penalties."""
@@ -41,7 +44,7 @@ class Deterministic(Bottleneck):
     def n_stats(self) -> int:
         return self.dim
 
-    def __call__(self, encoded: Encoded, rng: torch.Generator | None) -> Latent:  # noqa: ARG002
+    def __call__(self, encoded: Encoded, rng: torch.Generator | None, groups: Tensor | None = None) -> Latent:  # noqa: ARG002
         z, nothing = encoded.stats, encoded.stats.new_zeros(len(encoded.stats))
         return Latent(z, z, torch.zeros_like(z), nothing, nothing)
 
@@ -52,16 +55,48 @@ class Gaussian(Bottleneck):
 
     dim: int = option("size of the latent", default=32, low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
+    batch_mmd: float = option("weight of the discrepancy between the batches' latents", default=0.0, low=0.0)
     prior: Prior = option("prior of the latent", default=StandardNormal(), kind="prior")
 
     @property
     def n_stats(self) -> int:
         return 2 * self.dim
 
-    def __call__(self, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+    def __call__(self, encoded: Encoded, rng: torch.Generator | None, groups: Tensor | None = None) -> Latent:
         mean, log_variance = encoded.stats.chunk(2, dim=1)  # (cells, dim) each
         sd = (0.5 * log_variance.clamp(-14.0, 8.0)).exp()
         z = mean
         if rng is not None:
             z = mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
-        return Latent(z, mean, sd, self.beta * self.prior.kl(mean, sd), mean.new_zeros(len(mean)))
+        penalty = mean.new_zeros(len(mean))
+        if self.batch_mmd and groups is not None:
+            penalty = penalty + self.batch_mmd * discrepancy(z, groups)
+        return Latent(z, mean, sd, self.beta * self.prior.kl(mean, sd), penalty)
+
+
+def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy between groups of points, a mean over pairs of groups (Gretton 2012).
+
+    Parameters
+    ----------
+    z
+        ``(cells, dim)``.
+    groups
+        ``(cells,)`` int64 codes.
+
+    Returns
+    -------
+    Tensor
+        A scalar from 0: the kernel is a mean of Gaussians at five scales around the mean squared distance of the points.
+    """
+    _, codes = groups.unique(return_inverse=True)
+    n_groups = int(codes.max()) + 1
+    if n_groups < 2:
+        return z.new_zeros(())
+    distance = torch.cdist(z, z, compute_mode="use_mm_for_euclid_dist").square()
+    scale = distance.detach().mean().clamp_min(1e-12)
+    kernel = torch.stack([(-distance / (s * scale)).exp() for s in (0.125, 0.25, 0.5, 1.0, 2.0)]).mean(0)
+    share = torch.nn.functional.one_hot(codes, n_groups).to(z.dtype)
+    share = share / share.sum(0)
+    between = share.T @ kernel @ share  # (groups, groups), mean kernel between the points of two groups
+    return 2 * (n_groups * between.trace() - between.sum()) / (n_groups * (n_groups - 1))

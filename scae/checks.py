@@ -196,7 +196,7 @@ def _log_normalized(x: Any) -> bool:
     rows.data = np.expm1(rows.data)
     totals = np.asarray(rows.sum(1)).ravel()
     totals = totals[totals > 0]
-    if totals.size and totals.std() < 0.01 * totals.mean():
+    if totals.size > 1 and totals.std() < 0.01 * totals.mean():
         return True
     parts = [r[r > 0] for r in np.split(rows.data, rows.indptr[1:-1])]
     off = [np.abs(p / p.min() - np.rint(p / p.min())).mean() for p in parts if p.size > 1]

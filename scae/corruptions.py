@@ -7,8 +7,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from . import threads
 from .batch import CountBatch
 from .errors import ConfigError
+from .kernels.thin import MOST, thin
 from .parts import option, part
 
 
@@ -47,8 +49,8 @@ class Thinning(Corruption):
     the encoder meets many depths. Binomial thinning of counts is the noise of sequencing itself (Batson 2019).
     """
 
-    low: float = option("least share of molecules kept", default=0.5, low=0.0, high=1.0)
-    high: float = option("greatest share of molecules kept", default=0.5, low=0.0, high=1.0)
+    low: float = option("least share of molecules kept", default=0.3, low=0.0, high=1.0)
+    high: float = option("greatest share of molecules kept", default=0.9, low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -61,9 +63,12 @@ class Thinning(Corruption):
 
 
 def binomial(count: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
-    """Binomial draws of each count; single molecules, most of the data, by one uniform number each."""
-    single = (torch.rand(count.shape, generator=rng, device=count.device) < share).to(count.dtype)
-    many = count > 1
-    out = torch.where(many, count, single * (count > 0))
-    out[many] = torch.binomial(count[many].round(), share[many].to(count.dtype), generator=rng)
+    """Binomial draws ``(n,)`` of each count with its own share."""
+    if count.device.type != "cpu":
+        return torch.binomial(count, share, generator=rng)
+    uniform, out = torch.rand(count.shape, generator=rng, dtype=count.dtype), torch.empty_like(count)
+    threads.run(thin, len(count), count.numpy(), share.numpy(), uniform.numpy(), out.numpy())
+    many = count > MOST
+    if many.any():
+        out[many] = torch.binomial(count[many], share[many], generator=rng)
     return out

@@ -32,7 +32,7 @@ def pbmc68k_reduced() -> AnnData:
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> adata.shape, float(adata.X.max())
-    ((700, 765), 176.0)
+    ((700, 765), 259.0)
     """
     import scanpy as sc
 

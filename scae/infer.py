@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import CountBatch
-from .errors import ConfigError
 from .model import Autoencoder
 from .source import CountMatrix
 
@@ -37,7 +36,7 @@ def denoised(
     *,
     kind: str = "mean",
     library_size: float = 1e4,
-    n_samples: int = 1,
+    n_samples: int = 0,
     level: int | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
@@ -48,8 +47,8 @@ def denoised(
     model, source
         A fitted model and cells of its genes.
     kind
-        ``"mean"``: counts at the cell's own exposure; ``"rate"``: counts per ``library_size``; ``"sample"``: one draw of the
-        posterior predictive distribution at the cell's own exposure.
+        One of :data:`KINDS`. ``"mean"``: counts at the cell's own exposure; ``"rate"``: counts per ``library_size``;
+        ``"sample"``: one draw of the posterior predictive distribution at the cell's own exposure.
     library_size
         Exposure of ``"rate"``, counts.
     n_samples
@@ -59,8 +58,6 @@ def denoised(
     seed
         Where draws start.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"kind is {kind!r}; allowed: {', '.join(map(repr, KINDS))}.")
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     for rows, batch in source.blocks(_BLOCK):
@@ -83,7 +80,7 @@ def _block(model: Autoencoder, batch: CountBatch, target: CountBatch, kind: str,
     likelihood = model.spec.likelihood
     if kind == "sample":
         p = model.decode(model.encode(batch, rng).z, target)
-        return model.counts(p, likelihood.sample(p, rng))
+        return model.counts(likelihood.sample(p, rng), target)
     code = model.encode(batch)
     if not code.sd.any():
         n_samples = 0  # a point: every draw is the mean
@@ -93,5 +90,5 @@ def _block(model: Autoencoder, batch: CountBatch, target: CountBatch, kind: str,
         if n_samples:
             z = z + code.sd * torch.randn(z.shape, generator=rng, device=z.device, dtype=z.dtype)
         p = model.decode(z, target)
-        total = total + model.counts(p, likelihood.mean(p))
+        total = total + model.counts(likelihood.mean(p), target)
     return torch.as_tensor(total) / max(n_samples, 1)

@@ -10,13 +10,24 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import elu, gelu, leaky_relu, linear, relu, silu
+from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, silu
 
 from .batch import CountBatch, Encoded
 from .ops.linear import sparse_linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, silu)}
-_NORM_LAYERS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm that also takes a lone cell in training: one cell has no spread, so the running statistics stand in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1 or not self.training:
+            return super().forward(x)
+        return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+_NORM_LAYERS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": BatchNorm, "none": nn.Identity}
 NORMS = tuple(_NORM_LAYERS)
 
 
@@ -75,7 +86,7 @@ class FirstLayer(nn.Module):
     def forward(self, batch: CountBatch, design: Tensor) -> Tensor:
         out = sparse_linear(batch, self.weight) + self.bias
         if batch.shift is not None:
-            out = out - batch.shift @ self.weight
+            out = out - batch.by_group(batch.shift @ self.weight)
         return out if self.design is None else out + design @ self.design
 
 

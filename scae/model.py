@@ -64,15 +64,16 @@ class Autoencoder(nn.Module):
         free = {name: data.n_genes if axis == GENE else 1 for name, axis in axes.items() if axis != CELL_GENE}
         self.coder = spec.network.build(spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
         self.free = nn.ParameterDict({f"p_{name}": torch.zeros(n, device=rng.device) for name, n in free.items()})
-        if spec.transform.standardize:
-            self.register_buffer("input_mean", torch.zeros(data.n_genes, device=rng.device))
+        if self.shifted:
+            self.register_buffer("input_mean", torch.zeros(self.n_groups, data.n_genes, device=rng.device))
             self.register_buffer("input_sd", torch.ones(data.n_genes, device=rng.device))
 
     def start(self, stats: GeneStatistics) -> None:
         """Start the likelihood's parameters, and the input's scale, at what the training cells say."""
-        if self.spec.transform.standardize:
+        if self.shifted:
             self.input_mean.copy_(stats.input_mean)
-            self.input_sd.copy_(stats.input_sd)
+            if self.spec.transform.standardize:
+                self.input_sd.copy_(stats.input_sd)
             stats = stats._replace(input_mean=torch.zeros_like(stats.input_mean))
         values = self.spec.likelihood.start(stats)
         self.coder.start({n: v for n, v in values.items() if f"p_{n}" not in self.free})
@@ -83,12 +84,13 @@ class Autoencoder(nn.Module):
     def seen(self, batch: CountBatch) -> CountBatch:
         """The batch on the encoder's scale."""
         out = self.spec.transform(batch)
-        return out.standardized(self.input_mean, self.input_sd) if self.spec.transform.standardize else out
+        return out.standardized(self.input_mean, self.input_sd) if self.shifted else out
 
     def encode(self, batch: CountBatch, rng: torch.Generator | None = None) -> Latent:
         """The latent of some cells; random latents stand at their mean where ``rng`` is None."""
         encoded = self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)
-        return self.spec.bottleneck(encoded, rng)
+        groups = None if self.data.batch_key is None else batch.covariates[:, 0]
+        return self.spec.bottleneck(encoded, rng, groups)
 
     def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
@@ -96,21 +98,31 @@ class Autoencoder(nn.Module):
         free = {name[2:]: value for name, value in self.free.items()}
         return Parameters({**read, **free}, batch.library, self.data.median_library)
 
-    def forward(self, batch: CountBatch, rng: torch.Generator, warmup: float = 1.0) -> Loss:
-        """The loss of each cell; corrupted input and dropout in training mode only."""
-        corrupted = self.spec.corruption(batch, rng) if self.training else batch
-        latent = self.encode(corrupted, rng)
+    def forward(self, batch: CountBatch, rng: torch.Generator, *, warmup: float = 1.0, corrupt: bool = False) -> Loss:
+        """The loss of each cell, from what the corruption leaves of it where ``corrupt``; dropout in training mode only."""
+        latent = self.encode(self.spec.corruption(batch, rng) if corrupt else batch, rng)
         p = self.decode(latent.z, batch, rng)
         nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
         return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty)
 
-    def counts(self, p: Parameters, value: Tensor) -> Tensor:
+    def counts(self, value: Tensor, batch: CountBatch) -> Tensor:
         """Counts ``(cells, genes)`` from a mean or a draw on the scale of the likelihood's target."""
         if not self.spec.likelihood.on_input:
             return value
-        if self.spec.transform.standardize:
-            value = value * self.input_sd + self.input_mean
-        return self.spec.transform.inverse(value, p.library)
+        if self.shifted:
+            value = value * self.input_sd + batch.by_group(self.input_mean)
+        return self.spec.transform.inverse(value, batch.library)
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of cells whose input is centred apart: the batches, or one."""
+        apart = self.spec.transform.center_batches and self.data.batch_key is not None
+        return len(self.data.categorical[0][1]) if apart else 1
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the input is centred, or also scaled, by what the training cells say."""
+        return self.spec.transform.standardize or self.n_groups > 1
 
     @property
     def device(self) -> torch.device:

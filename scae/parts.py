@@ -183,7 +183,7 @@ def _as_declared(value: Any, hint: Any) -> Any:
     """Lists become tuples and whole numbers floats where the field says so: JSON knows neither."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if isinstance(value, list):
-        return tuple(tuple(v) if isinstance(v, list) else v for v in value)
+        return tuple(_as_declared(v, hint) if isinstance(v, list) else v for v in value)
     if isinstance(value, int) and not isinstance(value, bool) and float in options and int not in options:
         return float(value)
     return value
@@ -207,7 +207,16 @@ def _check_field(cls: type, f: dataclasses.Field, hint: Any, value: Any) -> None
         wanted = " or ".join("None" if o is type(None) else getattr(o, "__name__", str(o)) for o in allowed)
         raise ConfigError(f"{_label(cls)}: {f.name} is {value!r}; allowed: {wanted}.")
     for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(value, tuple) and not any(_holds(o, number) for o in options):
+            raise ConfigError(f"{_label(cls)}: {f.name} holds {number!r}; allowed: {' or '.join(map(str, options))}.")
         _check_range(cls, f, number)
+
+
+def _holds(hint: Any, element: Any) -> bool:
+    """True if a tuple that is declared so may hold such an element."""
+    allowed = tuple(typing.get_origin(o) or o for o in typing.get_args(hint) if o is not ...)
+    allowed += (int,) if float in allowed else ()
+    return isinstance(element, allowed) and (not isinstance(element, bool) or bool in allowed)
 
 
 def _check_range(cls: type, f: dataclasses.Field, value: Any) -> None:

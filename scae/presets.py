@@ -59,11 +59,28 @@ def find(name: str) -> Preset:
     return _PRESETS[name][0]()
 
 
+def _vae(beta: float, decoder: tuple[int, ...]) -> Preset:
+    """A β-VAE that sees thinned counts and explains the full ones; where there are batches, centred and matched."""
+    spec = ModelSpec(
+        corruption=Thinning(low=0.3, high=0.9),
+        transform=LogNormalized(center_batches=True),
+        network=MLP(hidden=(128,), decoder_hidden=decoder, dropout=0.1, encode_covariates=False),
+        bottleneck=Gaussian(dim=32, beta=beta, batch_mmd=300.0),
+        likelihood=NB(),
+    )
+    return Preset(spec, TrainPlan(), "Higgins 2017; Svensson 2020, doi:10.1093/bioinformatics/btaa169; Batson 2019; Gretton 2012")
+
+
 @_preset("vae")
 def vae() -> Preset:
-    """The default: a β-VAE that sees thinned counts and explains the full ones."""
-    spec = ModelSpec(corruption=Thinning(), network=MLP(dropout=0.1), bottleneck=Gaussian(dim=32, beta=0.5))
-    return Preset(spec, TrainPlan(), "Kingma & Welling 2014; Higgins 2017; Batson & Royer 2019")
+    """The default of embed: a β-VAE under binomial thinning with a linear decoder, whose weights are gene loadings."""
+    return _vae(beta=0.5, decoder=())
+
+
+@_preset("denoiser")
+def denoiser() -> Preset:
+    """The default of denoise: the same with a hidden layer in the decoder and a looser code (β 0.1)."""
+    return _vae(beta=0.1, decoder=(128,))
 
 
 def _dca(likelihood: Likelihood) -> Preset:

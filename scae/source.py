@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .batch import CountBatch, GeneStatistics
 from .kernels import csr
-from .transforms import Transform
 
 
 @dataclass(frozen=True)
@@ -58,19 +57,25 @@ class CountMatrix:
         for start in range(0, rows.size, size):
             yield slice(start, min(start + size, rows.size)), self.take(rows[start : start + size])
 
-    def statistics(self, rows: NDArray[np.int64], transform: Transform) -> GeneStatistics:
-        """What a model starts from, over the cells of ``rows``."""
-        total, present, first, second = np.zeros((4, self.n_genes))
+    def statistics(
+        self, rows: NDArray[np.int64], transform: Callable[[CountBatch], CountBatch], n_groups: int = 1
+    ) -> GeneStatistics:
+        """What a model starts from, over the cells of ``rows``; input means by the first covariate where it has groups."""
+        total, present, second = np.zeros((3, self.n_genes))
+        first = np.zeros((n_groups, self.n_genes))
         for _, batch in self.blocks(4096, rows):
             gene = batch.gene.numpy()
             seen = transform(batch).value.numpy().astype(np.float64)
             total += np.bincount(gene, batch.value.numpy(), self.n_genes)
             present += np.bincount(gene, minlength=self.n_genes)
-            first += np.bincount(gene, seen, self.n_genes)
             second += np.bincount(gene, seen * seen, self.n_genes)
+            place = gene if n_groups == 1 else gene + self.n_genes * batch.covariates[:, 0].numpy()[batch.cell.numpy()]
+            first += np.bincount(place, seen, first.size).reshape(first.shape)
         n = max(rows.size, 1)
-        mean = first / n
-        sd = np.sqrt(np.maximum(second / n - mean**2, 0))
+        sizes = np.bincount(self.covariates[rows, 0], minlength=n_groups) if n_groups > 1 else np.array([n])
+        mean = first / np.maximum(sizes, 1)[:, None]
+        spread = second / n - sizes @ mean**2 / n  # within groups
+        sd = np.sqrt(np.maximum(spread, 0))
         smooth = total + 0.5  # a gene without counts among these cells is rare, not impossible
         columns = (smooth / smooth.sum(), smooth / n, (present + 0.5) / (n + 1), mean, np.where(sd > 1e-6, sd, 1.0))
         return GeneStatistics(*(torch.from_numpy(c.astype(self.value.dtype)) for c in columns))

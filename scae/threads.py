@@ -44,10 +44,15 @@ def available() -> int:
     return max(1, min(limits))
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Whole CPUs that cgroup v2 or v1 grants, rounded up; None where there is no quota."""
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
+    """Whole CPUs that cgroup v2 (the process's own group, else the root's) or v1 grants, rounded up; None without a quota."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()[:2]
+        group = next((line[3:].strip("/") for line in own.read_text().splitlines() if line.startswith("0::")), "")
+    except OSError:
+        group = ""
+    try:
+        file = root / group / "cpu.max"
+        quota, period = (file if file.is_file() else root / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
         try:
             quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from . import threads
-from .batch import CountBatch, History, Loss
+from .batch import History, Loss
 from .errors import CountsError, DivergenceError
 from .model import Autoencoder
 from .parts import option, record
@@ -47,11 +46,11 @@ class TrainPlan:
     weight_decay: float = option("pull of the weights towards zero a step, in units of the learning rate", default=0.0, low=0.0)
     lr_warmup: float = option("share of the steps over which the learning rate rises", default=0.1, low=0.0, high=1.0)
     lr_final: float = option("share of the peak at which the learning rate ends (1: it stays)", default=0.0, low=0.0, high=1.0)
-    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.2, low=0.0, high=1.0)
+    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.1, low=0.0, high=1.0)
     clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
     averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
     held_out: float = option(
-        "share of cells held out to choose the best weights (0: keep the last)", default=0.1, low=0.0, high=0.9
+        "share of cells held out to choose the best weights (0: keep the last)", default=0.05, low=0.0, high=0.9
     )
     patience: float = option(
         "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
@@ -74,7 +73,11 @@ class TrainPlan:
 
 @contextmanager
 def one_thread_count() -> Iterator[None]:
-    """Torch on the number of threads that kernels use, for a ``with`` block; torch's own is put back afterwards."""
+    """Torch's own operations on one thread for a ``with`` block; its count is put back afterwards.
+
+    A minibatch is too small to be worth OpenMP's barriers, and on a busy machine threads that wait at them by spinning made
+    a fit 25 times slower. The kernels use :mod:`scae.threads`, which sleep when they wait.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -112,71 +115,96 @@ def fit(
         If a loss or gradient is not finite; the model then holds the last good weights.
     """
     train, held = _split(source, plan, rng)
-    model.start(source.statistics(train, model.spec.transform))
-    optimizer = _OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
-    weights = Weights(model, plan.averaging)
-    n_batches = math.ceil(train.size / plan.batch_size)
-    planned = plan.planned_steps(n_batches)
-    every = max(n_batches, planned // 50)  # a check costs a pass over the held-out cells
-    history, meter, best, best_step = History(), _Meter(), math.inf, 0
-    with tqdm(total=planned, unit="step", disable=not _shown(progress), leave=False) as bar:
-        for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
-            for group in optimizer.param_groups:
-                group["lr"] = plan.lr * plan.lr_factor(step, planned)
-            try:
-                meter.add(_step(model, source.take(rows).to(rng.device), optimizer, plan, plan.kl_weight(step, planned), rng))
-            except DivergenceError as fault:
-                weights.restore()
-                where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
-                raise DivergenceError(f"{fault} at {where}; the model holds the last good weights. {_ADVICE}") from None
-            weights.update(step)
-            bar.update()
-            if (step + 1) % every and step + 1 < planned:
-                continue
-            row = {"step": step + 1, "epoch": (step + 1) / n_batches, **meter.read()}
-            if held.size:
-                with weights.averaged():
-                    row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed()).mean())
-            history.rows.append(row)
-            bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
-            if row.get("held_out", -math.inf) < best or not held.size:
-                best, best_step, history.best = row.get("held_out", best), step, len(history.rows) - 1
-                weights.keep()
-            elif step - best_step > plan.patience * planned and step > plan.kl_warmup * planned:
-                history.stopped = f"no better held-out loss for {step - best_step} steps"
-                break
-    weights.restore()
-    log.info("fitted %d of %d steps in %.1f s: %s", step + 1, planned, row["seconds"], history.stopped)
+    model.start(source.statistics(train, model.spec.transform, model.n_groups))
+    weights, history = Weights(model, plan.averaging), History()
+    try:
+        _loop(model, source, plan, rng, train, held, weights, history, progress)
+    finally:
+        weights.restore()
+    log.info("fitted in %.1f s: %s", history.rows[-1]["seconds"], history.stopped)
     return history
 
 
-def _step(
-    model: Autoencoder, batch: CountBatch, optimizer: torch.optim.Optimizer, plan: TrainPlan, warmup: float, rng: torch.Generator
-) -> Loss:
-    """One step of the optimiser; the losses of the batch's cells."""
-    model.train()
-    loss = model(batch, rng, warmup)
+def _loop(
+    model: Autoencoder,
+    source: CountMatrix,
+    plan: TrainPlan,
+    rng: torch.Generator,
+    train: NDArray[np.int64],
+    held: NDArray[np.int64],
+    weights: Weights,
+    history: History,
+    progress: bool | None,
+) -> None:
+    optimizer = _OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
+    n_batches = math.ceil(train.size / plan.batch_size)
+    planned = plan.planned_steps(n_batches)
+    every = max(n_batches, planned // 50)  # a check costs a pass over the held-out cells
+    meter, best, best_step = _Meter(), math.inf, 0
+    bar = tqdm(total=planned, unit="step", disable=not (sys.stderr.isatty() if progress is None else progress), leave=False)
+    for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.lr * plan.lr_factor(step, planned)
+        loss = model.train()(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
+        where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
+        _take_step(model, loss, optimizer, plan.clip, where)
+        weights.update(step)
+        meter.add(loss)
+        bar.update()
+        if (step + 1) % every and step + 1 < planned:
+            continue
+        row = {"step": step + 1, "epoch": (step + 1) / n_batches, **meter.read()}
+        if held.size:
+            with weights.averaged():
+                row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed(), corrupt=True).mean())
+        watched = row.get("held_out", row["loss"])
+        if not (math.isfinite(watched) and weights.finite()):
+            raise DivergenceError(f"the held-out loss or a weight is not finite at {where}. {_ADVICE}")
+        history.rows.append(row)
+        bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
+        if watched < best or not held.size:
+            best, best_step, history.best = watched, step, len(history.rows) - 1
+            weights.keep()
+        elif step - best_step > plan.patience * planned and step > plan.kl_warmup * planned:
+            history.stopped = f"no better held-out loss for {step - best_step} steps"
+            break
+    bar.close()
+
+
+_ADVICE = "The model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
+
+
+def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:
+    """One step of the optimiser against the mean loss of a minibatch.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss or its gradient is not finite; the step is not taken.
+    """
     mean = loss.total.mean()
     if not torch.isfinite(mean):
         bad = [name for name, part in loss._asdict().items() if not torch.isfinite(part).all()]
-        raise DivergenceError(f"the loss is not finite (in: {', '.join(bad)})")
+        raise DivergenceError(f"the loss is not finite at {where}, in: {', '.join(bad)}. {_ADVICE}")
     optimizer.zero_grad(set_to_none=True)
     mean.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip or math.inf)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
     if not torch.isfinite(norm):
-        raise DivergenceError("the gradient is not finite")
+        raise DivergenceError(f"the gradient is not finite at {where}. {_ADVICE}")
     optimizer.step()
-    return loss
-
-
-_ADVICE = "Try a lower learning rate (lr), or look at the input with scae.check()."
 
 
 @torch.no_grad()
 def score(
-    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None, seed: int = 0, n_samples: int = 1
+    model: Autoencoder,
+    source: CountMatrix,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    n_samples: int = 1,
+    corrupt: bool = False,
 ) -> Tensor:
-    """The loss of each cell at full KL weight, without corruption: nats, ``(cells,)`` float32 on the CPU.
+    """The loss of each cell at full KL weight: nats, ``(cells,)`` float32 on the CPU.
 
     Parameters
     ----------
@@ -185,16 +213,18 @@ def score(
     rows
         Only these cells.
     seed
-        Random latents are drawn from it, so that two calls agree.
+        Random latents and corruptions are drawn from it, so that two calls agree.
     n_samples
-        The number of draws of a random latent that the loss is averaged over.
+        The number of draws that the loss is averaged over.
+    corrupt
+        Judge what the model makes of corrupted cells, which is what it was trained for, rather than of whole ones.
     """
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     out = []
     for _, batch in source.blocks(1024, rows):
         batch = batch.to(model.device)
-        out.append(torch.stack([model(batch, rng).total for _ in range(n_samples)]).mean(0).cpu())
+        out.append(torch.stack([model(batch, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0).cpu())
     return torch.cat(out) if out else torch.empty(0)
 
 
@@ -222,6 +252,9 @@ class Weights:
         finally:
             torch._foreach_copy_(self.live, kept)
 
+    def finite(self) -> bool:
+        return all(bool(torch.isfinite(t).all()) for t in self.mean)
+
     def keep(self) -> None:
         torch._foreach_copy_(self.best, self.mean)
 
@@ -244,10 +277,6 @@ class _Meter:
         loss, nll, kl, penalty = (self.sums / self.cells).tolist()
         self.sums, self.cells = torch.zeros_like(self.sums), 0
         return {"loss": loss, "nll": nll, "kl": kl, "penalty": penalty, "seconds": time.perf_counter() - self.began}
-
-
-def _shown(progress: bool | None) -> bool:
-    return sys.stderr.isatty() if progress is None else progress
 
 
 def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,6 +15,7 @@ class Transform(ABC):
     """A value for each stored count; ``inverse`` leads back to counts."""
 
     standardize: bool = False  # fold (x − mean) / sd of the training cells into the first layer
+    center_batches: bool = False  # and take the mean from the cells of the same batch
 
     @abstractmethod
     def __call__(self, batch: CountBatch) -> CountBatch:
@@ -45,6 +46,7 @@ class Log1p(Transform):
     """log(1 + count), depth left in (Lopez 2018)."""
 
     standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         return batch.with_value(batch.value.log1p())
@@ -59,6 +61,7 @@ class LogNormalized(Transform):
 
     target_sum: float = option("total that every cell is scaled to", default=1e4, low=1.0)
     standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         factor = self.target_sum / batch.totals().clamp_min(1e-12)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 import scae
+from scae import parts
 from scae.batch import CountBatch, DataSpec
 from scae.likelihoods import Parameters
 from scae.source import CountMatrix
@@ -76,11 +79,17 @@ def batch_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> 
 
 def data_of(genes: int, *, levels: int = 0) -> DataSpec:
     """What a model of :func:`matrix_of`'s cells is fitted to."""
-    covariates = {"categorical": (("batch", tuple("abcdef"[:levels])),), "continuous": (("age", 50.0, 10.0),), "batch_key": "batch"}
+    covariates = {
+        "categorical": (("batch", tuple("abcdef"[:levels])),),
+        "continuous": (("age", 50.0, 10.0),),
+        "batch_key": "batch",
+    }
     return DataSpec(tuple(f"g{i}" for i in range(genes)), median_library=20.0, **(covariates if levels else {}))
 
 
-def parameters_of(likelihood: scae.likelihoods.Likelihood, batch: CountBatch, *, spread: float = 1.0, seed: int = 0) -> Parameters:
+def parameters_of(
+    likelihood: scae.likelihoods.Likelihood, batch: CountBatch, *, spread: float = 1.0, seed: int = 0
+) -> Parameters:
     """Random raw parameters for a batch, leaves that take gradients, in the dtype of the batch."""
     rng = torch.Generator().manual_seed(seed)
     shapes = {"cell×gene": (len(batch), batch.n_genes), "gene": (batch.n_genes,), "shared": (1,)}
@@ -100,3 +109,20 @@ def same_weights(a: scae.Autoencoder, b: scae.Autoencoder) -> bool:
     """Every entry of two state dicts has the same bits."""
     one, two = a.state_dict(), b.state_dict()
     return one.keys() == two.keys() and all(same_bits(one[k].cpu(), two[k].cpu()) for k in one)
+
+
+def variants(kind: str) -> list:
+    """Every part of a kind, once for each combination of its options that are choices or truth values."""
+    made = []
+    for name in parts.names(kind):
+        cls = parts.find(kind, name)
+        free = {f.name: f.metadata["choices"] or (False, True) for f in fields(cls) if f.metadata["choices"] or f.type == "bool"}
+        made += [cls(**dict(zip(free, values, strict=True))) for values in itertools.product(*free.values())]
+    return made
+
+
+def small(kind: str, name: str) -> object:
+    """A part with a latent of three and eight hidden units, where it has such options."""
+    cls = parts.find(kind, name)
+    known = {f.name for f in fields(cls)}
+    return cls(**{k: v for k, v in {"dim": 3, "hidden": (8,)}.items() if k in known})

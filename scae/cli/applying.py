@@ -14,12 +14,12 @@ from .fit import fit_summary
 from .options import add_model_options, fit_options, preset_from
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("input", help="h5ad file with raw counts")
     parser.add_argument("output", help="h5ad file to write (may be the input)")
     parser.add_argument("--model", metavar="FILE", help="a fitted model; without it, one is fitted as the options say")
     parser.add_argument("--save-model", metavar="FILE", help="where to write the model that is fitted")
-    add_model_options(parser)
+    add_model_options(parser, default)
 
 
 def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], **options: Any) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _picture(adata: AnnData, path: Path) -> None:
     import matplotlib.pyplot as plt
     import scanpy as sc
 
-    gene = "CST3"
+    gene = "CD3D"
     adata.obs["raw"] = np.log1p(adata[:, gene].X.toarray().ravel())
     adata.obs["denoised"] = np.log1p(adata[:, gene].layers["denoised"].ravel())
     panels = {
@@ -106,9 +106,10 @@ def _picture(adata: AnnData, path: Path) -> None:
         "raw": f"{gene}, log1p counts",
         "denoised": f"{gene}, log1p denoised",
     }
-    fig, axes = plt.subplots(2, 2, figsize=(12, 8.5), layout="constrained")
+    legend = {"legend_loc": "on data", "legend_fontsize": 7, "legend_fontweight": "normal", "legend_fontoutline": 2}
+    fig, axes = plt.subplots(2, 2, figsize=(10, 8.5), layout="constrained")
     for ax, (key, title) in zip(axes.flat, panels.items(), strict=True):
-        sc.pl.umap(adata, color=key, title=title, ax=ax, show=False, frameon=False)
+        sc.pl.umap(adata, color=key, title=title, ax=ax, show=False, frameon=False, **legend)
     fig.savefig(path, dpi=110)
     plt.close(fig)
     adata.obs.drop(columns=["raw", "denoised"], inplace=True)

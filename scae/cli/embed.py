@@ -12,7 +12,7 @@ from . import applying
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-added", default="X_scae", metavar="KEY", help="obsm key to write (X_scae)")
     parser.add_argument("--with-sd", action="store_true", help="also write the posterior standard deviation")
-    applying.add_arguments(parser)
+    applying.add_arguments(parser, default="vae")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

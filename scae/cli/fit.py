@@ -14,7 +14,7 @@ from .options import add_model_options, fit_options, preset_from
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="h5ad file with raw counts")
     parser.add_argument("model", help="model file to write")
-    add_model_options(parser)
+    add_model_options(parser, default="vae")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

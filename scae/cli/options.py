@@ -15,9 +15,10 @@ from ..presets import Preset
 from ..train import TrainPlan
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     """``--preset``, the data keys, one option for each kind of part, for each field of each part, and for the plan."""
-    parser.add_argument("--preset", default="vae", metavar="NAME", help=f"where to start: {', '.join(presets.names())} (vae)")
+    known = ", ".join(presets.names())
+    parser.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
     keys = parser.add_argument_group("data")
     keys.add_argument("--layer", help="layer that holds the counts (X)")
     keys.add_argument("--batch-key", help="obs column of the batch that the latent is to be free of")

@@ -17,51 +17,59 @@ _LOG_2PI = 1.8378770664093454836
 
 
 @jit
-def nb_count(x, log_mu, log_theta):
-    """Cost of a count x > 0 under NB(μ, θ), and its slopes in log μ and log θ."""
+def nb_few(x, log_mu, theta, zero_cost):
+    """Cost of a count x = 1…12 under NB(μ, θ) and its slopes in log μ and log θ, from the cost of a zero: one exp, one log.
+
+    The cost is NaN where the products below leave the range of float64; :func:`nb_many` then serves.
+    """
+    mu = math.exp(log_mu)
+    ratio, factorial, inverse, k = 1.0, 1.0, 0.0, 0.0
+    while k < x:  # Γ(x+θ)/Γ(θ)/(θ+μ)^x, x!, and ψ(x+θ) − ψ(θ)
+        ratio *= (theta + k) / (theta + mu)
+        inverse += 1.0 / (theta + k)
+        k += 1.0
+        factorial *= k
+    u = (x - mu) / (theta + mu)
+    cost = zero_cost + math.log(factorial / ratio) - x * log_mu if 1e-290 < ratio < 1e290 else math.nan
+    return cost, -theta * u, zero_cost + theta * (u - inverse)
+
+
+@jit
+def nb_many(x, log_mu, log_theta):
+    """Cost of any count x > 0 under NB(μ, θ) in Loader's saddle-point form, and its slopes in log μ and log θ."""
     theta, mu = math.exp(log_theta), math.exp(log_mu)
     weight = 1.0 / (1.0 + math.exp(log_mu - log_theta))  # θ / (θ + μ)
-    slope_mu = (mu - x) * weight
-    u = (x - mu) / (theta + mu)
-    if x <= _FEW and x == math.floor(x):
-        ratio, factorial, inverse = 1.0, 1.0, 0.0
-        k = 0.0
-        while k < x:  # Γ(x+θ)/Γ(θ)/(θ+μ)^x, and ψ(x+θ) − ψ(θ)
-            ratio *= (theta + k) / (theta + mu)
-            factorial *= k + 1.0
-            inverse += 1.0 / (theta + k)
-            k += 1.0
-        log1p_odds = math.log1p(math.exp(log_mu - log_theta))
-        if ratio > 1e-290:
-            cost = theta * log1p_odds + math.log(factorial) - math.log(ratio) - x * log_mu
-            return cost, slope_mu, -theta * (inverse - log1p_odds - u)
-    n = theta + x
-    gap = (x - mu) * weight
-    q = n / (1.0 + math.exp(log_theta - log_mu))  # n μ/(θ+μ)
+    n, gap = theta + x, (x - mu) * weight
+    expected = n / (1.0 + math.exp(log_theta - log_mu))  # n μ / (θ + μ)
     cost = (
         math.log(n / theta)
         - stirling_error(n)
         + stirling_error(theta)
         + stirling_error(x)
         + deviance_part(theta, n * weight, -gap)
-        + deviance_part(x, q, gap)
+        + deviance_part(x, expected, gap)
         + 0.5 * (_LOG_2PI + math.log(theta) + math.log(x) - math.log(n))
     )
-    slope_theta = -theta * (log1p_less(u) + digamma_less_log(n) - digamma_less_log(theta))
-    return cost, slope_mu, slope_theta
+    u = (x - mu) / (theta + mu)
+    return cost, -gap, -theta * (log1p_less(u) + digamma_less_log(n) - digamma_less_log(theta))
 
 
 @jit
-def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, cost, slope_mu, slope_theta):
-    """Overwrite the entries of stored counts; ``log_theta`` has one row for all cells, or one a cell."""
+def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, theta, cost, slope_mu, slope_theta):
+    """Overwrite the entries of stored counts; ``log_theta`` and ``theta`` have one row for all cells, or one a cell."""
     shared = log_theta.shape[0] == 1
     for row in range(start, stop):
         theta_row = 0 if shared else row
         for k in range(indptr[row], indptr[row + 1]):
-            j = gene[k]
-            if value[k] > 0:
-                c, sm, st = nb_count(float(value[k]), float(log_mu[row, j]), float(log_theta[theta_row, j]))
-                cost[row, j], slope_mu[row, j], slope_theta[row, j] = c, sm, st
+            j, x = gene[k], float(value[k])
+            if not x > 0:
+                continue
+            eta, c, sm, st = float(log_mu[row, j]), math.nan, 0.0, 0.0
+            if x <= _FEW and x == math.floor(x):
+                c, sm, st = nb_few(x, eta, float(theta[theta_row, j]), float(cost[row, j]))
+            if math.isnan(c):
+                c, sm, st = nb_many(x, eta, float(log_theta[theta_row, j]))
+            cost[row, j], slope_mu[row, j], slope_theta[row, j] = c, sm, st
 
 
 @jit

@@ -28,13 +28,13 @@ class GaussianLikelihood(Likelihood):
         return {"mean": CELL_GENE, "log_sd": _SD[self.sd]}
 
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
-        return {"mean": stats.input_mean if self.on_input else stats.mean}
+        return {"mean": stats.input_mean.mean(0) if self.on_input else stats.mean}
 
     def dist(self, p: Parameters) -> Distribution:
         mean = p["mean"] if self.on_input else p["mean"] * (p.library / p.unit)
         return Independent(Normal(mean, p["log_sd"].clamp(-10.0, 10.0).exp(), validate_args=False), 1)
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
-        mean = self.mean(p)
-        noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
-        return mean + p["log_sd"].exp() * noise
+        dist = self.dist(p)
+        mean, sd = dist.mean, dist.stddev
+        return mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)

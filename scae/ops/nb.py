@@ -46,7 +46,7 @@ class _NB(torch.autograd.Function):
         slope_mu = log_odds.sigmoid_().mul_(theta)
         slope_theta = cost - slope_mu
         put = _put_numba if log_mu.device.type == "cpu" else _put_torch
-        put(batch, log_mu, log_theta, cost, slope_mu, slope_theta)
+        put(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
         ctx.save_for_backward(slope_mu, slope_theta)
         ctx.per_gene = log_theta.dim() == 1
         return cost.sum(1)
@@ -61,21 +61,26 @@ class _NB(torch.autograd.Function):
         return d_mu, d_theta, None
 
 
-def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, *dense: Tensor) -> None:
+def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
     """Overwrite the stored entries of the cost and of its slopes in log μ and log θ."""
-    tensors = (batch.indptr, batch.gene, batch.value, log_mu.contiguous(), torch.atleast_2d(log_theta).contiguous(), *dense)
-    threads.run(nb_stored, len(batch), *(t.detach().numpy() for t in tensors), work=8 * batch.value.shape[0])
+    rows = [t.detach().contiguous() for t in (log_mu, torch.atleast_2d(log_theta), torch.atleast_2d(theta), *dense)]
+    arrays = [t.numpy() for t in (batch.indptr, batch.gene, batch.value, *rows)]
+    threads.run(nb_stored, len(batch), *arrays, work=8 * batch.value.shape[0])
 
 
-def _put_torch(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, cost: Tensor, slope_mu: Tensor, slope_theta: Tensor) -> None:
+def _put_torch(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
     """The same in torch's float64 (θ ≫ μ loses digits that the kernel keeps, about 1e-7 of the cost at θ = 10⁸)."""
     some = batch.value > 0
     cell, gene, x = batch.cell[some], batch.gene[some], batch.value[some].double()
-    mu_log = log_mu[cell, gene].double()
-    theta_log = (log_theta[gene] if log_theta.dim() == 1 else log_theta[cell, gene]).double()
-    mu, theta, odds = mu_log.exp(), theta_log.exp(), softplus(mu_log - theta_log, threshold=40.0)
-    gammas = torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
-    u = (x - mu) / (theta + mu)
-    cost[cell, gene] = (theta * odds - gammas - x * (mu_log - theta_log - odds)).to(cost.dtype)
-    slope_mu[cell, gene] = (-u * theta).to(cost.dtype)
-    slope_theta[cell, gene] = (-theta * (torch.digamma(x + theta) - torch.digamma(theta) - odds - u)).to(cost.dtype)
+    at = (gene,) if log_theta.dim() == 1 else (cell, gene)
+    eta, theta_log, t = log_mu[cell, gene].double(), log_theta[at].double(), theta[at].double()
+    odds = softplus(eta - theta_log, threshold=40.0)
+    u = (x - eta.exp()) / (t + eta.exp())
+    gammas = torch.lgamma(x + t) - torch.lgamma(t) - torch.lgamma(x + 1)
+    values = (
+        t * odds - gammas - x * (eta - theta_log - odds),
+        -t * u,
+        -t * (torch.digamma(x + t) - torch.digamma(t) - odds - u),
+    )
+    for matrix, value in zip(dense, values, strict=True):
+        matrix[cell, gene] = value.to(matrix.dtype)

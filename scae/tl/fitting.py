@@ -20,7 +20,7 @@ from ..presets import Preset
 from ..source import CountMatrix
 from ..train import TrainPlan, one_thread_count
 from ..train import fit as train
-from .inputs import Keys, counts, describe, keys_of, verify
+from .inputs import Keys, counts, keys_of, prepare, verify
 
 Model = str | Preset | ModelSpec | Autoencoder
 
@@ -95,25 +95,43 @@ def fit(
     >>> model.data.n_genes
     765
     """
-    preset = _as_preset(model)
-    plan = preset.plan if plan is None else plan
-    keys = Keys(layer, batch_key, tuple(categorical_covariates), tuple(continuous_covariates), size_factor)
+    options = FitOptions(
+        layer=layer,
+        batch_key=batch_key,
+        categorical_covariates=categorical_covariates,
+        continuous_covariates=continuous_covariates,
+        size_factor=size_factor,
+        mask_var=mask_var,
+        plan=plan,
+        device=device,
+        random_state=random_state,
+    )
+    return _fit(adata, _as_preset(model), options)[0]
+
+
+def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+    """The fitted model, and the counts that it was fitted to."""
+    categorical = _names(options.get("categorical_covariates", ()))
+    continuous = _names(options.get("continuous_covariates", ()))
+    keys = Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+    plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
+    rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys)
-    data = describe(adata, keys, mask_var)
-    where = resolve_device(device)
-    rng = torch.Generator(where).manual_seed(int(random_state))
+    data, source = prepare(adata, keys, options.get("mask_var"))
     with one_thread_count():
         made = Autoencoder(preset.spec, data, rng)
-        history = train(made, counts(adata, data), plan, rng)
-    made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": int(random_state)}
-    return made
+        history = train(made, source, plan, rng)
+    made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
+    return made, source
 
 
 def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
     """A fitted model (fitted now, if it is not yet) and these cells as it takes them."""
+    for name in options:
+        if name not in FitOptions.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
     if not isinstance(model, Autoencoder):
-        made = fit(adata, model, **options)
-        return made, counts(adata, made.data)
+        return _fit(adata, _as_preset(model), options)
     settled = sorted(set(options) - {"layer"})
     if settled:
         raise ConfigError(
@@ -123,6 +141,10 @@ def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencod
     layer = options.get("layer")
     verify(adata, keys_of(model.data, layer))
     return model, counts(adata, model.data, layer=layer)
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _as_preset(model: Any) -> Preset:

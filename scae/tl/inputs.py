@@ -42,8 +42,8 @@ def keys_of(data: DataSpec, layer: str | None) -> Keys:
     return Keys(data.layer if layer is None else layer, data.batch_key, categorical, continuous, data.size_factor)
 
 
-def describe(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None) -> DataSpec:
-    """The :class:`DataSpec` of a fit to these cells, which :func:`verify` has passed."""
+def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None) -> tuple[DataSpec, CountMatrix]:
+    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves."""
     genes = np.flatnonzero(gene_mask(adata, mask_var))
     x = _csr(adata, keys.layer, genes)
     totals = np.asarray(x.sum(1), np.float64).ravel()
@@ -53,7 +53,7 @@ def describe(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | Non
         per_unit = float(totals.sum() / adata.obs[keys.size_factor].to_numpy(float).sum())
         totals = adata.obs[keys.size_factor].to_numpy(float) * per_unit
     columns = {key: adata.obs[key].to_numpy(float) for key in keys.continuous}
-    return DataSpec(
+    data = DataSpec(
         genes=tuple(adata.var_names[genes].astype(str)),
         layer=keys.layer,
         size_factor=keys.size_factor,
@@ -63,6 +63,7 @@ def describe(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | Non
         categorical=tuple((key, tuple(sorted(set(adata.obs[key].astype(str))))) for key in keys.all_categorical),
         continuous=tuple((key, float(v.mean()), float(v.std()) or 1.0) for key, v in columns.items()),
     )
+    return data, _assemble(adata, data, x)
 
 
 def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> CountMatrix:
@@ -71,7 +72,7 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
     Parameters
     ----------
     adata
-        Cells to be fitted, embedded or denoised.
+        Cells to be embedded or denoised.
     data
         What the model was fitted to.
     layer
@@ -84,7 +85,10 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
     CategoryError
         If a covariate has a level that the model has not seen.
     """
-    x = _csr(adata, data.layer if layer is None else layer, _positions(adata, data))
+    return _assemble(adata, data, _csr(adata, data.layer if layer is None else layer, _positions(adata, data)))
+
+
+def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
     library = np.asarray(x.sum(1), np.float32).reshape(-1, 1)
     if data.size_factor:
         library = (adata.obs[data.size_factor].to_numpy(np.float32) * np.float32(data.counts_per_unit)).reshape(-1, 1)

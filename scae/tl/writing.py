@@ -15,8 +15,8 @@ from ..parts import to_dict
 from ..version import __version__
 
 
-def guard_layer(adata: AnnData, key: str, model: Autoencoder) -> None:
-    """Refuse to write over the layer that holds the counts, or over a layer that scae did not write.
+def guard_layer(adata: AnnData, key: str) -> None:
+    """Refuse to write over a layer that scae did not write, such as the one that holds the counts.
 
     Raises
     ------
@@ -26,8 +26,6 @@ def guard_layer(adata: AnnData, key: str, model: Autoencoder) -> None:
     written = adata.uns.get("scae", {}).get("written", {})
     if key in adata.layers and f"layers[{key!r}]" not in written:
         raise ConfigError(f"layers[{key!r}] is there already, and scae did not write it. Choose another key_added.")
-    if key == model.data.layer:
-        raise ConfigError(f"layers[{key!r}] holds the counts that the model was fitted to. Choose another key_added.")
 
 
 def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:

@@ -14,7 +14,9 @@ from scae.errors import MatrixError
 from scae.kernels import csr
 from scae.kernels.linear import times
 
-DENSE = arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 7.0]))
+DENSE = arrays(
+    np.float64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 7.0])
+)
 INDEX = st.sampled_from([np.int32, np.int64, np.uint32, np.uint64])
 
 

@@ -1,0 +1,157 @@
+"""Is this AnnData fit for a count model? Each fault says what it is and what to do."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from helpers import QUICK, run_python
+
+import scae
+from scae.errors import CountsError, GenesError, MatrixError, ScaeError
+
+
+def log_normalized(x) -> sp.csr_matrix:
+    dense = x.toarray().astype(np.float64)
+    return sp.csr_matrix(np.log1p(dense / dense.sum(1, keepdims=True) * 1e4))
+
+
+def refused(adata: AnnData, error: type, *said: str, **options) -> None:
+    """The check names the fault, and every verb refuses with the same words."""
+    report = scae.check(adata, **options)
+    assert not report.ok
+    for words in said:
+        assert words in str(report)
+    with pytest.raises(error) as fault:
+        scae.tl.fit(adata, plan=QUICK, **options)
+    assert all(words in str(fault.value) for words in said)
+
+
+def test_counts_pass(pbmc):
+    assert scae.check(pbmc).ok
+    assert "200 cells × 765 genes" in str(scae.check(pbmc))
+    assert scae.check(pbmc, layer="counts", categorical=["batch"], continuous=["age"], size_factor="n_counts").ok
+
+
+def test_log_normalised_values_are_named_with_the_layer_that_holds_counts(pbmc):
+    pbmc.X = log_normalized(pbmc.X)
+    refused(pbmc, CountsError, "X looks log-normalised", "layer='counts'")
+
+
+def test_log_normalised_values_are_named_with_raw(pbmc):
+    pbmc.raw = pbmc
+    pbmc.X = log_normalized(pbmc.X)
+    del pbmc.layers["counts"]
+    refused(pbmc, CountsError, "X looks log-normalised", ".raw")
+
+
+def test_a_layer_that_is_not_counts_points_to_x(pbmc):
+    pbmc.layers["log"] = log_normalized(pbmc.X)
+    refused(pbmc, CountsError, "layers['log'] looks log-normalised", "layer=None (X)", layer="log")
+
+
+def dense(pbmc: AnnData) -> np.ndarray:
+    pbmc.X = pbmc.X.toarray().astype(np.float64)
+    return pbmc.X
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize(
+    ("value", "said"), [(-1.0, "1 negative"), (np.nan, "1 NaN or infinite"), (np.inf, "1 NaN or infinite"), (2.5, "2.5")]
+)
+def test_one_bad_value_is_found(pbmc, form, value, said):
+    x = dense(pbmc)
+    x[3, 5] = value
+    pbmc.X = form(x)
+    refused(pbmc, CountsError, said, "layer='counts'")
+
+
+def test_scaled_values_look_scaled(pbmc):
+    x = dense(pbmc)
+    pbmc.X = (x - x.mean(0)) / (x.std(0) + 1)
+    refused(pbmc, CountsError, "negative values; it looks scaled")
+
+
+def test_empty_cells_are_a_warning_and_empty_genes_a_note(pbmc):
+    x = dense(pbmc)
+    x[:, x.sum(0) == 0] = 1
+    x[2], x[:, 7] = 0, 0
+    report = scae.check(pbmc)
+    assert report.ok
+    assert [f.level for f in report.findings] == ["warning", "note"]
+    assert "1 cells have no counts" in str(report)
+    assert "1 genes have no counts" in str(report)
+
+
+def test_gene_names_must_be_unique(pbmc):
+    pbmc.var_names = ["A", "A", *pbmc.var_names[2:]]
+    refused(pbmc, GenesError, "not unique (e.g. A)", "var_names_make_unique")
+
+
+@pytest.mark.parametrize("index", [-5, 765, 2**30])
+@pytest.mark.parametrize("form", ["csr", "csc"])
+def test_bad_indices_raise_and_do_not_crash(index, form):
+    """In a process of its own: reading out of bounds would end it."""
+    code = (
+        "import anndata, scae, pytest\nfrom helpers import real_counts\nfrom scae.errors import MatrixError\n"
+        f"a = real_counts()\nx = a.X.asformat({form!r})\na.X = x\na.X.indices[10] = {index}\n"
+        "assert not scae.check(a).ok\n"
+        "with pytest.raises(MatrixError, match='outside'):\n    scae.tl.fit(a)"
+    )
+    run_python(code)
+
+
+def test_pointers_that_lie_raise(pbmc):
+    pbmc.X.indptr[3] = 10**6
+    refused(pbmc, MatrixError, "indptr")
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
+def test_nothing_is_refused(shape):
+    refused(AnnData(np.zeros(shape, np.float32)), CountsError, f"shape {shape[0]} × {shape[1]}", "nothing to fit")
+
+
+def test_values_that_are_no_numbers_are_refused():
+    adata = AnnData(np.ones((3, 2), np.float32))
+    adata.layers["text"] = np.array([["1", "2"]] * 3, object)
+    refused(adata, CountsError, "object values", layer="text")
+
+
+def test_no_x_names_the_layers(pbmc):
+    adata = AnnData(None, obs=pbmc.obs, var=pbmc.var, layers={"counts": pbmc.X})
+    with pytest.raises(CountsError, match=r"X is None.*'counts'"):
+        scae.check(adata)
+    assert scae.check(adata, layer="counts").ok
+
+
+@pytest.mark.parametrize("option", ["batch_key", "continuous_covariates", "size_factor"])
+def test_missing_values_in_covariates_are_refused(pbmc, option):
+    key = "batch" if option == "batch_key" else "age"
+    pbmc.obs[key] = pbmc.obs[key].where(np.arange(pbmc.n_obs) != 4)
+    value = [key] if option == "continuous_covariates" else key
+    with pytest.raises(ScaeError, match=f"obs\\['{key}'\\] has 1 missing"):
+        scae.tl.fit(pbmc, plan=QUICK, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"continuous_covariates": ["batch"]}, "must be numeric"),
+        ({"size_factor": "signed"}, "above zero"),
+        ({"continuous_covariates": ["endless"]}, "infinite"),
+    ],
+)
+def test_columns_must_hold_what_they_are_for(pbmc, options, said):
+    pbmc.obs["signed"], pbmc.obs["endless"] = -1.0, np.inf
+    with pytest.raises(ScaeError, match=said):
+        scae.tl.fit(pbmc, plan=QUICK, **options)
+
+
+def test_one_row_does_not_look_log_normalised():
+    assert "log-normalised" not in str(scae.check(anndata.AnnData(np.array([[1.0, 0.5]]))))
+
+
+def test_huge_counts_are_a_warning():
+    assert "2^24" in str(scae.check(AnnData(np.array([[2.0**25, 1], [1, 1]]))))
