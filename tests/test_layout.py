@@ -24,7 +24,11 @@ FLOORS = (
     {"cli", "", "__main__"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-LONG_SIGNATURES = {"scae.tl.fitting.fit", "scae.kernels.losses.nb_stored"}  # the keywords of a fit; the arrays of a kernel
+LONG_SIGNATURES = {  # the keywords of a fit; the arrays of a kernel; a signature of scanpy's
+    "scae.tl.fitting.fit",
+    "scae.kernels.losses.nb_stored",
+    "scae.pp.variable.highly_variable_genes",
+}
 
 
 def module_name(path) -> str:

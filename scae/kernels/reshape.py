@@ -1,0 +1,105 @@
+"""Rows divided by a factor, columns left out: kernels that write matrices rather than sums."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import threads
+from .jit import jit
+from .rows import Rows, Uncanonical
+
+
+@jit
+def _divide(start, stop, indptr, data, factors):
+    for row in range(start, stop):
+        values, factor = data[indptr[row] : indptr[row + 1]], factors[row]
+        for k in range(values.size):
+            values[k] /= factor
+
+
+def divide_rows(m: Rows, factors: NDArray) -> None:
+    """Divide each row by its factor, in place; ``factors`` has the type of the data and no zeros."""
+    threads.run(_divide, m.n_rows, m.indptr, m.data, factors, work=m.data.size)
+
+
+@jit
+def _count_kept(start, stop, rows, indptr, indices, target, counts):
+    n = target.size
+    for i in range(start, stop):
+        at = indices[indptr[rows[i]] : indptr[rows[i] + 1]]
+        kept = 0
+        for k in range(at.size):
+            c = np.uint64(at[k])
+            if c >= np.uint64(n):
+                counts[0] = -1
+                return
+            kept += target[c] >= 0
+        counts[i + 1] = kept
+
+
+@jit
+def _keep(start, stop, rows, indptr, indices, data, target, out_indptr, out_indices, out_data):
+    for i in range(start, stop):
+        a, b = indptr[rows[i]], indptr[rows[i] + 1]
+        at, values = indices[a:b], data[a:b]
+        place = out_indptr[i]
+        for k in range(at.size):
+            new = target[np.uint64(at[k])]
+            if new >= 0:
+                out_indices[place], out_data[place] = new, values[k]
+                place += 1
+
+
+def keep(m: Rows, cells: NDArray[np.bool_] | None, genes: NDArray[np.bool_] | None) -> Rows:
+    """Rows and columns where the masks are true, in order; equal to ``X[cells][:, genes]``.
+
+    Raises
+    ------
+    Uncanonical
+        If a column lies outside the matrix.
+    """
+    rows = np.arange(m.n_rows) if cells is None else np.flatnonzero(cells)
+    if genes is None:
+        return m.take(rows)
+    target = np.where(genes, np.cumsum(genes) - 1, -1).astype(m.indices.dtype)
+    indptr = np.zeros(rows.size + 1, np.int64)
+    threads.run(_count_kept, rows.size, rows, m.indptr, m.indices, target, indptr, work=m.data.size)
+    if indptr[0] < 0:
+        raise Uncanonical
+    np.cumsum(indptr, out=indptr)
+    indices, data = np.empty(indptr[-1], m.indices.dtype), np.empty(indptr[-1], m.data.dtype)
+    bits = f"u{data.itemsize}"  # moved, not computed with: one compiled kernel for a size, whatever the type
+    arrays = (m.data.view(bits), target, indptr, indices, data.view(bits))
+    threads.run(_keep, rows.size, rows, m.indptr, m.indices, *arrays, work=m.data.size)
+    return Rows(indptr, indices, data, int(genes.sum()))
+
+
+@jit
+def _divide_columns(start, stop, indptr, indices, data, divisors, mask, limit):
+    for row in range(start, stop):
+        if mask[row]:
+            for k in range(indptr[row], indptr[row + 1]):
+                data[k] = min(data[k] / divisors[indices[k]], limit)
+
+
+def divide_columns(m: Rows, divisors: NDArray[np.float64], mask: NDArray[np.bool_], limit: float) -> None:
+    """Divide the values of the masked rows by their column's divisor and cut them at ``limit``, in place."""
+    threads.run(_divide_columns, m.n_rows, m.indptr, m.indices, m.data, divisors, mask, limit, work=m.data.size)
+
+
+@jit
+def _standardise(start, stop, indptr, indices, data, mean, divisors, limit, out):
+    for row in range(start, stop):
+        for c in range(mean.size):
+            out[row, c] = max(min(-mean[c] / divisors[c], limit), -limit)
+        for k in range(indptr[row], indptr[row + 1]):
+            c = indices[k]
+            out[row, c] = max(min((data[k] - mean[c]) / divisors[c], limit), -limit)
+
+
+def standardise(m: Rows, mean: NDArray[np.float64], divisors: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Dense ``(rows, columns)`` of (value − mean) / divisor, cut at ±``limit``; columns must have been checked before."""
+    out = np.empty((m.n_rows, m.n_columns))
+    threads.run(_standardise, m.n_rows, m.indptr, m.indices, m.data, mean, divisors, limit, out, work=out.size)
+    return out
