@@ -69,6 +69,11 @@ def current() -> int:
     return _count.get() or available()
 
 
+def asked() -> int | None:
+    """The number that :func:`use` was told, if it was."""
+    return _count.get()
+
+
 @contextmanager
 def use(threads: int | None) -> Iterator[int]:
     """Run the kernels of a ``with`` block on so many threads; None leaves it as it is.

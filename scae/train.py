@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from . import threads
 from .batch import History, Loss
 from .errors import CountsError, DivergenceError
 from .model import Autoencoder
@@ -72,16 +73,17 @@ class TrainPlan:
 
 
 @contextmanager
-def one_thread_count() -> Iterator[None]:
-    """Torch's own operations on one thread for a ``with`` block; its count is put back afterwards.
+def thread_count() -> Iterator[None]:
+    """The number of threads that :func:`scae.threads.use` was told, for kernels and torch, for a ``with`` block.
 
-    A minibatch is too small to be worth OpenMP's barriers, and on a busy machine threads that wait at them by spinning made
-    a fit 25 times slower. The kernels use :mod:`scae.threads`, which sleep when they wait.
+    Where it was told none, kernels take what the scheduler grants and torch takes one: its threads wait at OpenMP's barriers by
+    spinning, which on a machine that others use too made a fit 25 times slower, and on a quiet one gains a fifth.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads.asked() or 1)
     try:
-        yield
+        with threads.use(threads.current()):  # ask the scheduler once, not at every kernel
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -145,7 +147,9 @@ def _loop(
     for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr * plan.lr_factor(step, planned)
-        loss = model.train()(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
+        if not model.training:
+            model.train()
+        loss = model(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
         where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
         _take_step(model, loss, optimizer, plan.clip, where)
         weights.update(step)
@@ -188,9 +192,12 @@ def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer,
         raise DivergenceError(f"the loss is not finite at {where}, in: {', '.join(bad)}. {_ADVICE}")
     optimizer.zero_grad(set_to_none=True)
     mean.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
     if not torch.isfinite(norm):
         raise DivergenceError(f"the gradient is not finite at {where}. {_ADVICE}")
+    if clip and norm > clip:
+        torch._foreach_mul_(gradients, clip / norm)
     optimizer.step()
 
 
@@ -234,13 +241,14 @@ class Weights:
     def __init__(self, model: Autoencoder, decay: float) -> None:
         self.model, self.decay = model, decay
         self.live = [t for t in model.state_dict().values() if t.is_floating_point()]
-        self.mean = [t.clone() for t in self.live]
+        self.mean = [t.clone() for t in self.live] if decay else self.live
         self.best = [t.clone() for t in self.live]
 
     def update(self, step: int) -> None:
         """Move the average towards the live weights; early steps weigh more, so that the start is soon forgotten."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.mean, self.live, 1 - decay)
+        if self.mean is not self.live:
+            decay = min(self.decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.mean, self.live, 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from scae.errors import CountsError, DivergenceError
 from scae.likelihoods import NB, Poisson
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
-from scae.train import TrainPlan, fit, one_thread_count, score
+from scae.train import TrainPlan, fit, thread_count, score
 
 SPEC = ModelSpec(corruption=Thinning(), network=MLP(hidden=(8,), dropout=0.1), bottleneck=Gaussian(dim=3))
 PLAN = TrainPlan(epochs=2, min_steps=30, batch_size=16)
@@ -49,7 +49,7 @@ def test_the_users_random_state_and_threads_are_untouched():
     torch_before, numpy_before, n = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
     model, _, source = fitted()
     score(model, source)
-    with threads.use(3), one_thread_count():
+    with threads.use(3), thread_count():
         pass
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002

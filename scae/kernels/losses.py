@@ -17,21 +17,23 @@ _LOG_2PI = 1.8378770664093454836
 
 
 @jit
-def nb_few(x, log_mu, theta, zero_cost):
-    """Cost of a count x = 1…12 under NB(μ, θ) and its slopes in log μ and log θ, from the cost of a zero: one exp, one log.
+def nb_few(x, log_mu, theta, zero_cost, zero_slope):
+    """Cost of a count x = 1…12 under NB(μ, θ) and its slopes in log μ and log θ, from those of a zero.
 
-    The cost is NaN where the products below leave the range of float64; :func:`nb_many` then serves.
+    With s = log1p(μ/θ) the cost is that of a zero + x (s − log μ) + log x! − Σ log(1 + k/θ), k = 1…x−1: nothing
+    transcendental for a single molecule, which most stored counts are, and one logarithm for others.
     """
-    mu = math.exp(log_mu)
-    ratio, factorial, inverse, k = 1.0, 1.0, 0.0, 0.0
-    while k < x:  # Γ(x+θ)/Γ(θ)/(θ+μ)^x, x!, and ψ(x+θ) − ψ(θ)
-        ratio *= (theta + k) / (theta + mu)
+    rise, factorial, inverse, k = 1.0, 1.0, 0.0, 1.0
+    while k < x:
+        rise *= 1.0 + k / theta
         inverse += 1.0 / (theta + k)
         k += 1.0
         factorial *= k
-    u = (x - mu) / (theta + mu)
-    cost = zero_cost + math.log(factorial / ratio) - x * log_mu if 1e-290 < ratio < 1e290 else math.nan
-    return cost, -theta * u, zero_cost + theta * (u - inverse)
+    weight = 1.0 - zero_slope / theta  # θ / (θ + μ)
+    cost = zero_cost + x * (zero_cost / theta - log_mu)
+    if x > 1.0:
+        cost += math.log(factorial / rise)
+    return cost, zero_slope - x * weight, zero_cost - zero_slope + x * weight - 1.0 - theta * inverse
 
 
 @jit
@@ -64,10 +66,10 @@ def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, theta, cost, 
             j, x = gene[k], float(value[k])
             if not x > 0:
                 continue
-            eta, c, sm, st = float(log_mu[row, j]), math.nan, 0.0, 0.0
+            eta = float(log_mu[row, j])
             if x <= _FEW and x == math.floor(x):
-                c, sm, st = nb_few(x, eta, float(theta[theta_row, j]), float(cost[row, j]))
-            if math.isnan(c):
+                c, sm, st = nb_few(x, eta, float(theta[theta_row, j]), float(cost[row, j]), float(slope_mu[row, j]))
+            else:
                 c, sm, st = nb_many(x, eta, float(log_theta[theta_row, j]))
             cost[row, j], slope_mu[row, j], slope_theta[row, j] = c, sm, st
 

@@ -13,7 +13,7 @@ from ..batch import DataSpec
 from ..errors import ConfigError, unknown
 from ..infer import KINDS, denoised
 from ..model import Autoencoder
-from ..train import one_thread_count
+from ..train import thread_count
 from .fitting import FitOptions, Model, fitted
 from .inputs import level_codes
 from .writing import guard_layer, note
@@ -90,14 +90,14 @@ def denoise(
     if genes is None:
         out = np.full(adata.shape, np.nan, np.float32)
         columns = adata.var_names.astype(str).get_indexer(list(made.data.genes))
-        with one_thread_count():
+        with thread_count():
             for rows, block in blocks:
                 out[rows, columns] = block
         adata.layers[key_added] = out
         note(adata, made, f"layers[{key_added!r}]", **how)
         return made
     chosen = _positions(made.data, genes)
-    with one_thread_count():
+    with thread_count():
         parts = [block[:, chosen] for _, block in blocks]
     adata.obsm[key_added] = pd.DataFrame(np.concatenate(parts), index=adata.obs_names, columns=list(genes))
     note(adata, made, f"obsm[{key_added!r}]", **how)

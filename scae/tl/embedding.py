@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from ..infer import latent
 from ..model import Autoencoder
-from ..train import one_thread_count
+from ..train import thread_count
 from .fitting import FitOptions, Model, fitted
 from .writing import note
 
@@ -54,7 +54,7 @@ def embed(
     700
     """
     made, source = fitted(adata, model, fit_options)
-    with one_thread_count():
+    with thread_count():
         mean, sd = latent(made, source)
     adata.obsm[key_added] = mean
     if with_sd:

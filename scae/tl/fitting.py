@@ -18,7 +18,7 @@ from ..ops.device import resolve_device
 from ..parts import to_dict
 from ..presets import Preset
 from ..source import CountMatrix
-from ..train import TrainPlan, one_thread_count
+from ..train import TrainPlan, thread_count
 from ..train import fit as train
 from .inputs import Keys, counts, keys_of, prepare, verify
 
@@ -118,7 +118,7 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencod
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys)
     data, source = prepare(adata, keys, options.get("mask_var"))
-    with one_thread_count():
+    with thread_count():
         made = Autoencoder(preset.spec, data, rng)
         history = train(made, source, plan, rng)
     made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}

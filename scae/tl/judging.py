@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..likelihoods.nb import log_theta
 from ..model import Autoencoder
-from ..train import one_thread_count
 from ..train import score as score_cells
+from ..train import thread_count
 from .fitting import fitted
 from .writing import note
 
@@ -50,7 +50,7 @@ def score(
     True
     """
     made, source = fitted(adata, model, {"layer": layer})
-    with one_thread_count():
+    with thread_count():
         nats = score_cells(made, source, n_samples=n_samples, seed=made.fitted.get("random_state", 0)).numpy()
     adata.obs[key_added] = nats
     note(adata, made, f"obs[{key_added!r}]", verb="score", n_samples=n_samples)
@@ -84,7 +84,7 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     """
     made, source = fitted(adata, model, {})
     theta: list[Any] = []
-    with one_thread_count(), torch.no_grad():
+    with thread_count(), torch.no_grad():
         for _, batch in source.blocks(512):
             batch = batch.to(made.device)
             p = made.decode(made.encode(batch).z, batch)
