@@ -18,7 +18,7 @@ from scae.errors import CountsError, DivergenceError
 from scae.likelihoods import NB, Poisson
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
-from scae.train import TrainPlan, fit, thread_count, score
+from scae.train import TrainPlan, fit, score, thread_count
 
 SPEC = ModelSpec(corruption=Thinning(), network=MLP(hidden=(8,), dropout=0.1), bottleneck=Gaussian(dim=3))
 PLAN = TrainPlan(epochs=2, min_steps=30, batch_size=16)
