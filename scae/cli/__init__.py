@@ -13,13 +13,13 @@ from ..version import __version__
 
 # name: (module that has add_arguments and run, one line)
 COMMANDS = {
-    "check": ("check", "say whether a file holds raw counts, and where"),
-    "fit": ("fit", "fit a model to counts"),
-    "embed": ("embed", "write each cell's latent to obsm"),
-    "denoise": ("denoise", "write expected counts to a layer"),
-    "demo": ("demo", "the main job on real counts that need no download"),
+    "check": (".check", "say whether a file holds raw counts, and where"),
+    "fit": (".fit", "fit a model to counts"),
+    "embed": (".embed", "write each cell's latent to obsm"),
+    "denoise": (".denoise", "write expected counts to a layer"),
+    "demo": (".demo", "the main job on real counts that need no download"),
     "preprocess": ("..pp.command", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
-    "parts": ("parts", "list the parts that models are made of, and the presets"),
+    "parts": (".parts", "list the parts that models are made of, and the presets"),
 }
 
 EXIT_CODES = """\
@@ -73,7 +73,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
         sub.add_argument("--quiet", action="store_true", help="no progress messages on stderr")
         if name == asked:  # only this command's options are needed, and they load torch
-            command = importlib.import_module(f".{module}", __name__)
+            command = importlib.import_module(module, __name__)
             command.add_arguments(sub)
             sub.set_defaults(run=command.run)
     return parser

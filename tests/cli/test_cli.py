@@ -112,6 +112,17 @@ def test_parts_lists_the_catalogue(capsys):
     assert "beta" in capsys.readouterr().out
 
 
+def test_preprocess_then_check(h5ad, tmp_path, capsys):
+    out = tmp_path / "ready.h5ad"
+    assert main(["preprocess", str(h5ad), str(out), "--min-genes", "10", "--n-top-genes", "100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+    ready = anndata.read_h5ad(out)
+    assert ready.var["highly_variable"].sum() == 100
+    assert main(["check", str(out), "--layer", "counts"]) == 0
+    assert main(["check", str(out)]) == 3
+    assert "layer='counts'" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_demo(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "d"), "--json"]) == 0
