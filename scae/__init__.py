@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .checks import check
     from .errors import ScaeError
     from .model import Autoencoder, ModelSpec
+    from .plan import TrainPlan
     from .store import load
-    from .train import TrainPlan
 
 _PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "transforms")
 _MODULES = ("datasets", "errors", "parts", "pp", "presets", "threads", "tl", *_PARTS)
@@ -21,7 +21,7 @@ _NAMES = {
     "Autoencoder": "model",
     "ModelSpec": "model",
     "ScaeError": "errors",
-    "TrainPlan": "train",
+    "TrainPlan": "plan",
     "check": "checks",
     "load": "store",
 }

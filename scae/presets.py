@@ -12,7 +12,7 @@ from .likelihoods import NB, ZINB, Bernoulli, GaussianLikelihood, Poisson
 from .likelihoods.base import Likelihood
 from .model import ModelSpec
 from .networks import MLP, Linear
-from .train import TrainPlan
+from .plan import TrainPlan
 from .transforms import Log1p, LogNormalized, Presence
 
 

@@ -86,7 +86,7 @@ def use(threads: int | None) -> Iterator[int]:
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads is {threads!r}: give a whole number from 1, or None.")
-    token = _count.set(threads or current())
+    token = _count.set(threads or _count.get())
     try:
         yield current()
     finally:

@@ -1,4 +1,4 @@
-"""Training: a plan as a value, and the one loop."""
+"""Training: the one loop."""
 
 from __future__ import annotations
 
@@ -19,57 +19,10 @@ from . import threads
 from .batch import History, Loss
 from .errors import CountsError, DivergenceError
 from .model import Autoencoder
-from .parts import option, record
+from .plan import OPTIMIZERS, TrainPlan
 from .source import CountMatrix
 
 log = logging.getLogger("scae")
-
-_OPTIMIZERS = {
-    "adamw": lambda p, plan: torch.optim.AdamW(p, plan.lr, eps=plan.eps, weight_decay=plan.weight_decay, fused=True),
-    "rmsprop": lambda p, plan: torch.optim.RMSprop(p, plan.lr, alpha=0.9, eps=plan.eps, weight_decay=plan.weight_decay),
-}
-
-
-@record
-class TrainPlan:
-    """How to train: every schedule is a share of the planned steps, so that it ends with the fit whatever the data's size.
-
-    The planned steps are ``epochs`` passes over the training cells, but at least ``min_steps`` and at most ``max_steps``.
-    """
-
-    epochs: int = option("passes over the training cells", default=20, low=1)
-    min_steps: int = option("least number of steps, for small data", default=1500, low=1)
-    max_steps: int = option("greatest number of steps, for large data", default=20_000, low=1)
-    batch_size: int = option("cells a step", default=128, low=1)
-    optimizer: str = option("rule of the step", default="adamw", choices=tuple(_OPTIMIZERS))
-    lr: float = option("learning rate at its peak", default=2e-3, low=0.0)
-    eps: float = option("added to the optimizer's denominator", default=1e-8, low=0.0)
-    weight_decay: float = option("pull of the weights towards zero a step, in units of the learning rate", default=0.0, low=0.0)
-    lr_warmup: float = option("share of the steps over which the learning rate rises", default=0.1, low=0.0, high=1.0)
-    lr_final: float = option("share of the peak at which the learning rate ends (1: it stays)", default=0.0, low=0.0, high=1.0)
-    kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.1, low=0.0, high=1.0)
-    clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
-    averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
-    held_out: float = option(
-        "share of cells held out to choose the best weights (0: keep the last)", default=0.05, low=0.0, high=0.9
-    )
-    patience: float = option(
-        "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
-    )
-
-    def planned_steps(self, n_batches: int) -> int:
-        return max(1, min(max(self.epochs * n_batches, self.min_steps), self.max_steps))
-
-    def lr_factor(self, step: int, planned: int) -> float:
-        """Linear rise, then half a cosine down."""
-        rise = self.lr_warmup * planned
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        t = (step - rise) / max(planned - rise, 1)
-        return self.lr_final + (1 - self.lr_final) * 0.5 * (1 + math.cos(math.pi * t))
-
-    def kl_weight(self, step: int, planned: int) -> float:
-        return min(1.0, (step + 1) / max(self.kl_warmup * planned, 1))
 
 
 @contextmanager
@@ -138,7 +91,7 @@ def _loop(
     history: History,
     progress: bool | None,
 ) -> None:
-    optimizer = _OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
+    optimizer = OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
     n_batches = math.ceil(train.size / plan.batch_size)
     planned = plan.planned_steps(n_batches)
     every = max(n_batches, planned // 50)  # a check costs a pass over the held-out cells

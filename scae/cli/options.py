@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import parts, presets
 from ..model import ModelSpec
+from ..plan import TrainPlan
 from ..presets import Preset
-from ..train import TrainPlan
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:

@@ -16,10 +16,11 @@ from ..errors import ConfigError
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
 from ..parts import to_dict
+from ..plan import TrainPlan
 from ..presets import Preset
 from ..source import CountMatrix
-from ..train import TrainPlan, thread_count
 from ..train import fit as train
+from ..train import thread_count
 from .inputs import Keys, counts, keys_of, prepare, verify
 
 Model = str | Preset | ModelSpec | Autoencoder

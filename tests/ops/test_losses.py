@@ -116,8 +116,9 @@ def test_the_torch_path_equals_the_numba_path(per_gene, rng):
     draw = torch.Generator().manual_seed(0)
     log_mu = torch.empty(len(batch), batch.n_genes, dtype=torch.float64).uniform_(-10, 10, generator=draw)
     log_theta = torch.empty(log_mu.shape[1:] if per_gene else log_mu.shape, dtype=torch.float64).uniform_(-7, 7, generator=draw)
-    zeros = softplus(log_mu - log_theta) * log_theta.exp()  # the caller fills in what zeros cost
-    numba, by_torch = ([zeros.clone() for _ in range(3)] for _ in range(2))
+    zeros = softplus(log_mu - log_theta) * log_theta.exp()  # the caller fills in what zeros cost, and its slopes
+    slope = (log_mu - log_theta).sigmoid() * log_theta.exp()
+    numba, by_torch = ([zeros.clone(), slope.clone(), zeros - slope] for _ in range(2))
     _put_numba(batch, log_mu, log_theta, log_theta.exp(), *numba)
     _put_torch(batch, log_mu, log_theta, log_theta.exp(), *by_torch)
     for a, b in zip(numba, by_torch, strict=True):

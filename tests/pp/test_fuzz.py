@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import numpy as np
@@ -94,5 +95,6 @@ def test_a_hundred_random_matrices():
 
 
 @pytest.mark.slow
-def test_ten_thousand_random_matrices():
-    assert survive(range(100, 10_100)) == 10_000
+def test_thousands_of_random_matrices():
+    n = int(os.environ.get("SCAE_FUZZ", "2000"))  # 10,000 take half an hour
+    assert survive(range(100, 100 + n)) == n

@@ -166,7 +166,8 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
 
 
 def test_continuous_covariates_are_standardised_as_at_the_fit(pbmc):
-    model = scae.tl.fit(pbmc, plan=QUICK, continuous_covariates=["age"], categorical_covariates=["donor"], batch_key="batch")
+    keys = {"continuous_covariates": ["age"], "categorical_covariates": ["donor"], "batch_key": "batch"}
+    model = scae.tl.fit(pbmc, scae.ModelSpec(), plan=QUICK, **keys)
     seen = counts(pbmc, model.data).continuous
     assert seen.mean() == pytest.approx(0, abs=1e-5)
     assert seen.std() == pytest.approx(1, abs=1e-5)
