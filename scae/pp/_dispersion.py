@@ -85,7 +85,10 @@ def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cut
         bins: Any = n_bins
     else:  # means that tie make edges that tie
         bins = np.unique(np.r_[-np.inf, np.percentile(mean, np.arange(10, 105, 5)), np.inf])
-    table["mean_bin"] = pd.cut(table["means"], bins=bins, duplicates="drop")  # means may differ by less than a bin needs
+    binned = pd.cut(table["means"], bins=bins, duplicates="drop")
+    if binned.isna().any():  # means that differ by less than edges can: the lowest lies on the first edge
+        binned = pd.cut(table["means"], bins=bins, duplicates="drop", include_lowest=True)
+    table["mean_bin"] = binned
     centre, spread = _bin_statistics(table, flavor)
     norm = (dispersion - centre) / spread
     table["dispersions_norm"] = norm
