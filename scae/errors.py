@@ -38,7 +38,9 @@ class ConfigError(ScaeError, ValueError):
 
 
 class DivergenceError(ScaeError, ArithmeticError):
-    """Training met a loss or a gradient that is not finite."""
+    """Training met a loss or a gradient that is not finite; ``error.model`` holds the last good weights."""
+
+    model: object = None
 
 
 class ModelFileError(ScaeError, ValueError):

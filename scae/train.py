@@ -67,13 +67,16 @@ def fit(
     Raises
     ------
     DivergenceError
-        If a loss or gradient is not finite; the model then holds the last good weights.
+        If a loss or gradient is not finite; ``error.model`` is the model with the last good weights.
     """
     train, held = _split(source, plan, rng)
     model.start(source.statistics(train, model.spec.transform, model.n_groups))
     weights, history = Weights(model, plan.averaging), History()
     try:
         _loop(model, source, plan, rng, train, held, weights, history, progress)
+    except DivergenceError as fault:
+        fault.model = model  # the caller has no other way to it
+        raise
     finally:
         weights.restore()
     log.info("fitted in %.1f s: %s", history.rows[-1]["seconds"], history.stopped)
@@ -128,7 +131,7 @@ def _loop(
     bar.close()
 
 
-_ADVICE = "The model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
+_ADVICE = "The error's model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
 
 
 def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from helpers import QUICK, real_counts
 
 import scae
-from scae.errors import CategoryError, ConfigError, GenesError, MissingKeyError
+from scae.errors import CategoryError, ConfigError, DivergenceError, GenesError, MissingKeyError
 from scae.tl.inputs import Keys, counts, prepare
 
 FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarray(), "csr_array": sp.csr_array}
@@ -163,6 +163,13 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
     scae.tl.denoise(pbmc, plan=QUICK, size_factor="depth", n_samples=0)
     sums = pbmc.layers["denoised"].sum(1)
     np.testing.assert_allclose(sums / sums[1], pbmc.obs["depth"], rtol=1e-4)
+
+
+def test_a_fit_that_diverges_hands_over_the_last_good_weights(pbmc):
+    plan = scae.TrainPlan(epochs=1, min_steps=30, lr=1e30, lr_warmup=0.0)
+    with pytest.raises(DivergenceError, match="last good weights") as caught:
+        scae.tl.fit(pbmc, plan=plan)
+    assert np.isfinite(embedded(pbmc, caught.value.model)).all()
 
 
 def test_continuous_covariates_are_standardised_as_at_the_fit(pbmc):
