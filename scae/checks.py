@@ -222,7 +222,7 @@ def _emptiness(x: Any) -> Iterator[Finding]:
     ):
         empty = int((np.asarray(x.sum(axis=axis)).ravel() == 0).sum())
         if empty:
-            yield Finding("warning" if axis else "note", f"{empty} {what} have no counts; {effect}.")
+            yield Finding("warning" if axis else "note", f"{what} without counts: {empty}; {effect}.")
 
 
 def _columns(adata: AnnData, categorical: Sequence[str], continuous: Sequence[str], size_factor: str | None) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import sys
+import warnings
 
 from ..errors import ConfigError, CountsError, DivergenceError, MissingKeyError, ModelFileError, ScaeError
 from ..version import __version__
@@ -34,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("scae").setLevel(level)
-    logging.captureWarnings(True)
     try:
-        summary = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+            summary = args.run(args)
     except KeyboardInterrupt:
         print("scae: interrupted", file=sys.stderr)
         return 130

@@ -163,7 +163,7 @@ def test_every_preset_fits_embeds_and_denoises(preset, pbmc):
 
 def test_cells_without_counts_are_warned_of_and_finite(pbmc, model):
     pbmc.X[3] = 0
-    with pytest.warns(UserWarning, match="1 cells have no counts"):
+    with pytest.warns(UserWarning, match="cells without counts: 1"):
         scae.tl.embed(pbmc, model)
     assert np.isfinite(pbmc.obsm["X_scae"]).all()
 
