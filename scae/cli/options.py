@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import parts, presets
+from ..config import change, read_config, read_config_file
 from ..model import ModelSpec
 from ..plan import TrainPlan
 from ..presets import Preset
@@ -18,7 +19,9 @@ from ..presets import Preset
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     """``--preset``, the data keys, one option for each kind of part, for each field of each part, and for the plan."""
     known = ", ".join(presets.names())
-    parser.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
+    parser.add_argument("--preset", metavar="NAME", help=f"where to start: {known} ({default})")
+    parser.add_argument("--config", metavar="FILE", help="JSON file with preset, spec and plan; options given beside it win")
+    parser.set_defaults(default_preset=default)
     keys = parser.add_argument_group("data")
     keys.add_argument("--layer", help="layer that holds the counts (X)")
     keys.add_argument("--batch-key", help="obs column of the batch that the latent is to be free of")
@@ -51,19 +54,21 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def preset_from(args: argparse.Namespace) -> Preset:
-    """The preset that the options name, with what they change."""
-    base = presets.find(args.preset)
-    spec, plan = parts.to_dict(base.spec), parts.to_dict(base.plan)
-    given = sorted(vars(args).items())  # a kind before its fields
-    for key, value in given:
-        where, *path = key.split(".")
-        if where == "spec" and len(path) == 1:
-            spec[path[0]] = {"name": value} if value != spec[path[0]]["name"] else spec[path[0]]
-        elif where == "spec":
-            spec[path[0]][path[1]] = value
-        elif where == "plan" and path:
-            plan[path[0]] = value
-    return Preset(parts.from_dict(ModelSpec, spec), parts.from_dict(TrainPlan, plan), base.paper)
+    """The preset that the configuration file and the options name; the options win."""
+    given = read_config_file(args.config) if args.config else {}
+    where = f"{args.config}: " if args.config else ""
+    base = read_config(given | ({"preset": args.preset} if args.preset else {}), default=args.default_preset, where=where)
+    spec: dict[str, dict[str, Any]] = {}
+    plan: dict[str, Any] = {}
+    for key, value in vars(args).items():
+        match key.split("."):
+            case ["spec", kind]:
+                spec.setdefault(kind, {})["name"] = value
+            case ["spec", kind, field]:
+                spec.setdefault(kind, {})[field] = value
+            case ["plan", field]:
+                plan[field] = value
+    return change(base, spec, plan)
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
