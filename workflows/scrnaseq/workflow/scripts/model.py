@@ -1,0 +1,13 @@
+"""The model as a file for scae; what no schema can say of it (low ≤ high) is checked here, before any job that takes long."""
+
+import json
+import sys
+
+from scae.config import read_config
+from snakemake.script import snakemake
+
+sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
+
+read_config(snakemake.params.model, where="config: model.")
+with open(snakemake.output[0], "w") as file:
+    json.dump(snakemake.params.model, file, indent=2)
