@@ -3,6 +3,7 @@
 import sys
 
 import matplotlib
+import numpy as np
 import scanpy as sc
 from snakemake.script import snakemake
 
@@ -25,8 +26,9 @@ sc.tl.umap(adata, random_state=wanted.seed)
 adata.write_h5ad(snakemake.output.adata, compression="lzf")
 
 panels = ["leiden", "total_counts", *wanted.covariates]
+shuffled = adata[np.random.default_rng(wanted.seed).permutation(adata.n_obs)]  # no sample lies over the others
 fig, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.4), layout="constrained", squeeze=False)
 on_data = {"legend_loc": "on data", "legend_fontsize": 8, "legend_fontoutline": 2}
 for ax, key in zip(axes.flat, panels, strict=True):
-    sc.pl.umap(adata, color=key, ax=ax, show=False, frameon=False, **(on_data if key == "leiden" else {}))
+    sc.pl.umap(shuffled, color=key, ax=ax, show=False, frameon=False, **(on_data if key == "leiden" else {}))
 fig.savefig(snakemake.output.plot, dpi=150)

@@ -11,11 +11,12 @@ from snakemake.script import snakemake
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import LogFormatter  # noqa: E402
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 wanted, rows = snakemake.params, []
 
-METRICS = {"total_counts": "counts", "n_genes_by_counts": "genes", "pct_counts_mt": "mitochondrial counts, %"}
+METRICS = {"total_counts": "counts", "n_genes_by_counts": "genes", "pct_counts_mt": "mitochondrial %"}
 
 cells = {}
 for path, summary, (name, row) in zip(
@@ -32,7 +33,7 @@ for path, summary, (name, row) in zip(
     rows.append({"sample": name, "cells read": read, "cells kept": one.n_obs} | {f"median {METRICS[k]}": v for k, v in kept.items()})
     cells[name] = ad.AnnData(one.layers["counts"], obs=one.obs[[*METRICS, *wanted.covariates]], var=one.var[[]])
 
-merged = ad.concat(cells, join="inner", index_unique="-", keys=cells)
+merged = ad.concat(cells, join="inner", index_unique="-")
 if not merged.n_vars:
     raise SystemExit("the samples have no gene in common: are their gene names of the same kind?")
 merged.obs["sample"] = pd.Categorical(merged.obs["sample"], categories=list(cells))
@@ -52,8 +53,10 @@ pd.DataFrame(rows).to_csv(snakemake.output.table, sep="\t", index=False)
 fig, axes = plt.subplots(1, 3, figsize=(12, 0.4 * len(cells) + 2.2), sharey=True, layout="constrained")
 for ax, (column, title) in zip(axes, METRICS.items(), strict=True):
     ax.violinplot([merged.obs.loc[merged.obs["sample"] == s, column] for s in cells], vert=False, showmedians=True)
-    ax.set(xlabel=f"{title} of a cell", yticks=range(1, len(cells) + 1), yticklabels=list(cells))
+    ax.set(xlabel=f"{title}, per cell", yticks=range(1, len(cells) + 1), yticklabels=list(cells))
     if column != "pct_counts_mt":
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(LogFormatter())
+        ax.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.5)))
 axes[0].invert_yaxis()
 fig.savefig(snakemake.output.plot, dpi=150)
