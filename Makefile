@@ -29,8 +29,8 @@ $(BIN)/.workflow: $(BIN)/.installed
 	touch $@
 
 lint: $(BIN)/.installed
-	$(BIN)/ruff check scae tests
-	$(BIN)/ruff format --check scae tests
+	$(BIN)/ruff check scae tests workflows
+	$(BIN)/ruff format --check scae tests workflows
 	$(BIN)/mypy
 
 clean:

@@ -134,7 +134,7 @@ def test_nothing_is_left_to_do(copied, done):
         ("min_genes: 50", "min_gene: 50", "config: cells.min_gene is not known; did you mean min_genes? Known here: min_genes"),
         ("n_top: 500", "n_top: many", "config: genes.n_top is 'many'; allowed: a whole number"),
         ("resolution: 1.0", "resolution: 0", "config: clusters.resolution is 0; allowed: above 0"),
-        ("batch_key: sample", "batch_key: donr", "config: batch_key is 'donr'; allowed: a column of config/samples.tsv (sample, donor)"),
+        ("batch_key: sample", "batch_key: donr", "config: batch_key is 'donr'; allowed: a column of config/samples.tsv"),
         ("dims: [8]", "dims: [8, -1]", "config: sweep.dims[1] is -1; allowed: at least 1"),
         ("samples: config", "samples: nowhere", "config: samples is 'nowhere/samples.tsv', and there is no such file"),
     ],
@@ -175,9 +175,7 @@ def test_a_killed_run_goes_on_where_it_was(copied, project):
     started = subprocess.Popen(
         words, cwd=copied, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    log = project / "logs" / "fit.log"
-    deadline = time.time() + 900
-    while not (log.exists() and "fitting" in log.read_text()) and not log.exists() and time.time() < deadline:
+    while not (project / "logs" / "fit.log").exists():  # its shell opens it
         assert started.poll() is None, "it ended before it could be killed"
         time.sleep(0.5)
     time.sleep(5)

@@ -10,8 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 from anndata import AnnData
-from scae.datasets import pbmc68k_reduced
 from scipy.io import mmwrite
+
+from scae.datasets import pbmc68k_reduced
 
 
 def write_10x_h5(adata: AnnData, path: Path) -> None:

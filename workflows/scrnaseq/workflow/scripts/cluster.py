@@ -8,7 +8,7 @@ import scanpy as sc
 from snakemake.script import snakemake
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 wanted = snakemake.params
@@ -19,9 +19,7 @@ sc.pp.normalize_total(adata, target_sum=1e4, layer="log_normalized")
 sc.pp.log1p(adata, layer="log_normalized")
 
 sc.pp.neighbors(adata, n_neighbors=wanted.n_neighbors, use_rep="X_scae", random_state=wanted.seed)
-sc.tl.leiden(
-    adata, resolution=wanted.resolution, flavor="igraph", n_iterations=2, directed=False, random_state=wanted.seed
-)
+sc.tl.leiden(adata, resolution=wanted.resolution, flavor="igraph", n_iterations=2, directed=False, random_state=wanted.seed)
 sc.tl.umap(adata, random_state=wanted.seed)
 adata.write_h5ad(snakemake.output.adata, compression="lzf")
 

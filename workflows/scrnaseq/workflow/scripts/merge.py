@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import anndata as ad
 import matplotlib
@@ -10,8 +11,8 @@ import scanpy as sc
 from snakemake.script import snakemake
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import LogFormatter  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.ticker import LogFormatter
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 wanted, rows = snakemake.params, []
@@ -19,18 +20,16 @@ wanted, rows = snakemake.params, []
 METRICS = {"total_counts": "counts", "n_genes_by_counts": "genes", "pct_counts_mt": "mitochondrial %"}
 
 cells = {}
-for path, summary, (name, row) in zip(
-    snakemake.input.adata, snakemake.input.summaries, wanted.samples.items(), strict=True
-):
+for path, summary, (name, row) in zip(snakemake.input.adata, snakemake.input.summaries, wanted.samples.items(), strict=True):
     one = sc.read_h5ad(path)
     one = one[one.obs["pct_counts_mt"] <= wanted.max_pct_mito].copy()
     if not one.n_obs:
         raise SystemExit(f"sample {name}: no cell has max_pct_mito {wanted.max_pct_mito} or less, and min_genes genes.")
     for key in wanted.covariates:
         one.obs[key] = row[key]
-    kept = {column: f"{one.obs[column].median():.4g}" for column in METRICS}
-    read = json.load(open(summary))["cells"][0]
-    rows.append({"sample": name, "cells read": read, "cells kept": one.n_obs} | {f"median {METRICS[k]}": v for k, v in kept.items()})
+    read = json.loads(Path(summary).read_text())["cells"][0]
+    medians = {f"median {METRICS[column]}": f"{one.obs[column].median():.4g}" for column in METRICS}
+    rows.append({"sample": name, "cells read": read, "cells kept": one.n_obs} | medians)
     cells[name] = ad.AnnData(one.layers["counts"], obs=one.obs[[*METRICS, *wanted.covariates]], var=one.var[[]])
 
 merged = ad.concat(cells, join="inner", index_unique="-")

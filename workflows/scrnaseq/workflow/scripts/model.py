@@ -3,11 +3,16 @@
 import json
 import sys
 
-from scae.config import read_config
 from snakemake.script import snakemake
+
+from scae.config import read_config
+from scae.errors import ScaeError
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 
-read_config(snakemake.params.model, where="config: model.")
+try:
+    read_config(snakemake.params.model, where="config: model.")
+except ScaeError as fault:
+    raise SystemExit(str(fault)) from None
 with open(snakemake.output[0], "w") as file:
     json.dump(snakemake.params.model, file, indent=2)

@@ -2,9 +2,10 @@
 
 import sys
 
-import scae
 import scanpy as sc
 from snakemake.script import snakemake
+
+import scae
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 
