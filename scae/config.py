@@ -27,6 +27,7 @@ from .plan import TrainPlan
 from .presets import Preset
 
 _JSON = {bool: "boolean", int: "integer", float: "number", str: "string", types.NoneType: "null", tuple: "array"}
+_NOTES = ("name", "reason", "paper")  # what a choice says of itself, beside spec and plan
 _NAMELESS = {"type": "object", "not": {"required": ["name"]}}
 
 
@@ -67,12 +68,12 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
 
 
 def read_config_file(path: str | Path) -> dict[str, Any]:
-    """A JSON file as the mapping that :func:`read_config` takes.
+    """A JSON file as the mapping that :func:`read_config` takes; also one in which a choice by evidence was written down.
 
     Raises
     ------
     ConfigError
-        If it is not JSON, or not a mapping.
+        If it is not JSON, or not a mapping, or says that no model is good enough.
     FileNotFoundError
         If there is none.
 
@@ -88,6 +89,10 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
         given = json.loads(Path(path).read_text("utf-8"))
     except ValueError as fault:
         raise ConfigError(f"{path} is not JSON ({fault}). YAML is not read here.") from fault
+    if isinstance(given, Mapping) and "reason" in given and "spec" not in given:
+        raise ConfigError(f"{path} names no model: {given['reason']}")
+    if isinstance(given, Mapping):
+        given = {key: value for key, value in given.items() if key not in _NOTES}
     return _mapping(given, ("preset", "spec", "plan"), str(path))
 
 

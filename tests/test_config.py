@@ -102,6 +102,16 @@ def test_files(tmp_path):
         read_config_file(tmp_path / "b.json")
 
 
+def test_a_choice_by_evidence_is_a_configuration(tmp_path):
+    """The form in which a whole preset is written down, with what is said of it; and that of no preset."""
+    preset, file = presets.find("scvi"), tmp_path / "chosen.json"
+    file.write_text(json.dumps({"name": "scvi", "reason": "best"} | to_dict(preset)))
+    assert read_config(read_config_file(file)) == dataclasses.replace(preset, paper=presets.find("vae").paper)
+    file.write_text('{"name": null, "reason": "do not denoise this"}')
+    with pytest.raises(ConfigError, match="names no model: do not denoise this"):
+        read_config_file(file)
+
+
 # ---- schema and reader accept the same
 
 
