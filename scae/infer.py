@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Independent, constraints
 
 from .batch import CountBatch
+from .errors import ConfigError
 from .model import Autoencoder
 from .source import CountMatrix
 
@@ -90,3 +92,49 @@ def _block(model: Autoencoder, batch: CountBatch, target: CountBatch, kind: str,
         p = model.decode(z, target)
         total = total + model.counts(likelihood.mean(p), target)
     return torch.as_tensor(total) / max(n_samples, 1)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a fitted model says that each gene's counts look like over these cells, ``(genes,)`` float64 each.
+
+    Attributes
+    ----------
+    mean
+        Mean of the expected counts.
+    noise
+        Mean over cells of the variance around a cell's own expected count.
+    variance
+        ``noise`` and the variance of the expected counts between cells.
+    zeros
+        Expected share of cells without a count.
+    """
+
+    mean: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+
+
+@torch.no_grad()
+def expected(model: Autoencoder, source: CountMatrix) -> Expected:
+    """Each gene's mean, variance and share of zeros under the fitted likelihood, every cell at its latent's mean.
+
+    Raises
+    ------
+    ConfigError
+        If the likelihood is not one of counts, gene by gene.
+    """
+    model.eval()
+    sums = torch.zeros(4, source.n_genes, dtype=torch.float64)
+    for _, batch in source.blocks(_BLOCK):
+        batch = batch.to(model.device)
+        dist = model.spec.likelihood.dist(model.decode(model.encode(batch).z, batch))
+        counted = isinstance(dist, Independent) and dist.base_dist.support is constraints.nonnegative_integer
+        if model.spec.likelihood.on_input or not counted:
+            raise ConfigError(f"the likelihood {model.spec.likelihood} is not one of counts; 'nb', 'zinb' and 'poisson' are.")
+        mean, base = dist.mean.double(), dist.base_dist
+        zeros = base.log_prob(torch.zeros_like(dist.mean)).exp()
+        sums += torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
+    mean, square, noise, zeros = (sums / max(len(source), 1)).numpy()
+    return Expected(mean, noise, noise + np.maximum(square - mean**2, 0), zeros)

@@ -107,14 +107,19 @@ def fit(
         device=device,
         random_state=random_state,
     )
-    return _fit(adata, _as_preset(model), options)[0]
+    return fit_preset(adata, as_preset(model), options)[0]
 
 
-def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
-    """The fitted model, and the counts that it was fitted to."""
+def keys_from(options: FitOptions) -> Keys:
+    """Where the keywords of a fit say that its inputs are."""
     categorical = _names(options.get("categorical_covariates", ()))
     continuous = _names(options.get("continuous_covariates", ()))
-    keys = Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+    return Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+
+
+def fit_preset(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+    """The fitted model, and the counts that it was fitted to."""
+    keys = keys_from(options)
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys)
@@ -128,11 +133,9 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencod
 
 def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
     """A fitted model (fitted now, if it is not yet) and these cells as it takes them."""
-    for name in options:
-        if name not in FitOptions.__annotations__:
-            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
+    refuse_unknown(options)
     if not isinstance(model, Autoencoder):
-        return _fit(adata, _as_preset(model), options)
+        return fit_preset(adata, as_preset(model), options)
     settled = sorted(set(options) - {"layer"})
     if settled:
         raise ConfigError(
@@ -144,11 +147,25 @@ def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencod
     return model, counts(adata, model.data, layer=layer)
 
 
+def refuse_unknown(options: FitOptions) -> None:
+    """Raise what Python raises for a keyword that there is not."""
+    for name in options:
+        if name not in FitOptions.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
+
+
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _as_preset(model: Any) -> Preset:
+def as_preset(model: Any) -> Preset:
+    """The preset that is named or given; a specification alone takes the default plan.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
     if isinstance(model, Preset):
         return model
     if isinstance(model, str):
