@@ -130,11 +130,10 @@ def expected(model: Autoencoder, source: CountMatrix) -> Expected:
     for _, batch in source.blocks(_BLOCK):
         batch = batch.to(model.device)
         dist = model.spec.likelihood.dist(model.decode(model.encode(batch).z, batch))
-        counted = isinstance(dist, Independent) and dist.base_dist.support is constraints.nonnegative_integer
-        if model.spec.likelihood.on_input or not counted:
+        base = dist.base_dist if isinstance(dist, Independent) else dist
+        if model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
             raise ConfigError(f"the likelihood {model.spec.likelihood} is not one of counts; 'nb', 'zinb' and 'poisson' are.")
-        mean, base = dist.mean.double(), dist.base_dist
-        zeros = base.log_prob(torch.zeros_like(dist.mean)).exp()
+        mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
         sums += torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
-    mean, square, noise, zeros = (sums / max(len(source), 1)).numpy()
-    return Expected(mean, noise, noise + np.maximum(square - mean**2, 0), zeros)
+    average, square, noise, empty = (sums / max(len(source), 1)).numpy()
+    return Expected(average, noise, noise + np.maximum(square - average**2, 0), empty)

@@ -160,7 +160,7 @@ def test_public_names_are_there_and_documented(name):
     assert not inspect.isfunction(value) or ">>>" in inspect.getdoc(value)
 
 
-@pytest.mark.parametrize("module", ["tl", "datasets", "pp"])
+@pytest.mark.parametrize("module", ["tl", "datasets", "pp", "pl"])
 def test_public_verbs_have_examples(module):
     home = public(module)
     verbs = [getattr(home, n) for n in getattr(home, "__all__", vars(home)) if not n.startswith("_")]

@@ -19,7 +19,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 BLUE, ORANGE, GREEN, PURPLE = COLORS[:4]
 GREY = "#8A8A8A"
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # a further round of the colours has another marker
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
@@ -111,10 +111,23 @@ def beside(ax: Axes, x: float, y: float, text: str, color: str = "black", **opti
     """A label a little to the right of a point, in the colour of what it names, with a white edge."""
     from matplotlib import patheffects
 
-    place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8, "annotation_clip": False} | options
+    place: dict[str, Any] = {
+        "xytext": (4, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": 8,
+        "annotation_clip": False,
+    } | options
     label = ax.annotate(text, (x, y), color=color, **place)
     label.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
     return label
+
+
+def collide(figure: Any, labels: Sequence[Annotation]) -> bool:
+    """Whether a label lies on another, as things stand."""
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in labels]
+    return any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
 
 
 def spread(ax: Axes, labels: Sequence[Annotation]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -56,15 +57,21 @@ def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
     return _pca(outer.train, seed, best)(best), (best + 2) * outer.train.shape[1]
 
 
-def _pca(train: sp.csr_matrix, seed: int, most: int = max(RANKS)) -> Callable[[int], Blocks]:
-    """Expected counts at a rank. The logarithm of a mean is not the mean of logarithms: each gene gets its total back."""
+def principal(counts: sp.csr_matrix, *, seed: int, most: int) -> tuple[NDArray, Any]:
+    """PCA of log1p(CP10k), centred without densifying: scores ``(cells, rank)`` and scikit-learn's fitted PCA."""
     from sklearn.decomposition import PCA
 
+    total = np.asarray(counts.sum(1), np.float64).ravel()
+    logged = counts.astype(np.float64)
+    logged.data = np.log1p(logged.data / np.repeat(total, np.diff(logged.indptr)) * _TARGET)
+    fitted = PCA(max(1, min(most, *(n - 1 for n in counts.shape))), svd_solver="arpack", random_state=seed)
+    return fitted.fit_transform(logged), fitted
+
+
+def _pca(train: sp.csr_matrix, seed: int, most: int = max(RANKS)) -> Callable[[int], Blocks]:
+    """Expected counts at a rank. The logarithm of a mean is not the mean of logarithms: each gene gets its total back."""
+    scores, fitted = principal(train, seed=seed, most=most)
     total = np.asarray(train.sum(1), np.float64).reshape(-1, 1)
-    logged = train.astype(np.float64)
-    logged.data = np.log1p(logged.data / np.repeat(total.ravel(), np.diff(logged.indptr)) * _TARGET)
-    fitted = PCA(max(1, min(most, *(n - 1 for n in train.shape))), svd_solver="arpack", random_state=seed)
-    scores = fitted.fit_transform(logged)  # (cells, rank); centred without densifying
     wanted = np.asarray(train.sum(0), np.float64).ravel()
 
     def rates(rank: int) -> Iterator[tuple[slice, NDArray]]:

@@ -63,10 +63,12 @@ def test_select_then_fit_what_it_chose(h5ad, tmp_path, capsys):
     steps = ["--min-steps", "120", "--max-steps", "120", "--device", "cpu"]
     words = ["select", str(h5ad), "--presets", "denoiser", "--grid", "bottleneck-dim=2,16", "network-hidden=32x16"]
     words += ["--splits", "1", "--batch-key", "batch", "--out", table, "--save-config", config, *steps]
+    words += ["--plot", str(tmp_path / "p.png")]
     assert main([*words, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     specs = scae.tl.grid("denoiser", bottleneck_dim=[2, 16], network_hidden=[(32, 16)], min_steps=[120], max_steps=[120])
     expected = scae.tl.cross_validate(anndata.read_h5ad(h5ad), specs, n_splits=1, batch_key="batch", device="cpu")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     written = pd.read_csv(table)
     np.testing.assert_allclose(written["deviance_explained"], expected["deviance_explained"], rtol=1e-9)
     assert (written["model"].tolist(), summary["reason"]) == (expected["model"].tolist(), scae.tl.choose(expected).reason)
