@@ -78,6 +78,7 @@ def cross_validation(
         panel.set_yticks(range(len(models)), words)
         panel.set_ylim(len(models) - 0.4, -0.6)
         panel.margins(x=0.08)
+        panel.locator_params(axis="x", nbins=6)
         panel.set_xlabel("share of held-out Poisson deviance explained\nbar: standard error of the difference to the best")
         panel.set_title(f"choice: {choice.model or 'do not denoise this'}", color=ORANGE, pad=26)
         panel.text(-0.02, 1.0, f"candidate ({_TITLES[order]})", transform=panel.transAxes, ha="right", va="bottom", fontsize=8)

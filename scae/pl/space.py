@@ -48,8 +48,8 @@ def latent(
     basis
         ``obsm`` key of the latent.
     color
-        ``obs`` columns, a row of panels each: categories are named in place, or listed where names would
-        overlap; numbers have a colour bar. None: one row, grey.
+        ``obs`` columns, a row of panels each: categories are named in place, or listed beside where
+        they lie mixed; numbers have a colour bar. None: one row, grey.
     beside_basis
         ``obsm`` key of what is drawn beside; ``"X_pca"`` is made (30 components of log1p(CP10k)) where it is missing; None:
         nothing.
@@ -96,17 +96,17 @@ def latent(
     planes = [_plane(_points(adata, key, layer), key, projection, random_state) for key in bases]
     order = np.random.default_rng(random_state).permutation(adata.n_obs)  # so that no category lies on top of all others
     with drawing(len(colors) * len(planes), ax, show=show, save=save, columns=len(planes), size=(4.6, 4.0)) as panels:
-        named: dict[str, list[list[Annotation]]] = {}
+        named: dict[str, list[tuple[list[Annotation], bool]]] = {}
         for i, panel in enumerate(panels):
             name, (points, axes) = colors[i // len(planes)], planes[i % len(planes)]
             panel.set(xlabel=axes[0], ylabel=axes[1], xticks=[], yticks=[])
             panel.set_title(bases[i % len(planes)] + (f" by {name}" if name else ""))
-            labels = _draw(panel, points, None if name is None else adata.obs[name], order)
-            if name is not None and labels:
-                named.setdefault(name, []).append(labels)
-        for name, rows in named.items():
-            if any(collide(panels[0].figure, labels) for labels in rows):
-                for label in itertools.chain(*rows):
+            drawn = _draw(panel, points, None if name is None else adata.obs[name], order)
+            if name is not None and drawn[0]:
+                named.setdefault(name, []).append(drawn)
+        for name, row in named.items():
+            if any(not apart or collide(panels[0].figure, labels) for labels, apart in row):
+                for label in itertools.chain(*(labels for labels, _ in row)):
                     label.remove()
                 _list_beside(panels[(colors.index(name) + 1) * len(planes) - 1], adata.obs[name].astype("category"))
     return panels
@@ -146,8 +146,8 @@ def _plane(points: NDArray, key: str, projection: str, seed: int) -> tuple[NDArr
     return cells.obsm["X_umap"], ("UMAP 1", "UMAP 2")
 
 
-def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray) -> list[Annotation]:
-    """The cells of one panel; the labels of its categories, if it has such."""
+def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray) -> tuple[list[Annotation], bool]:
+    """The cells of one panel; the names of its categories, if it has such, and whether they lie apart."""
     look: dict[str, Any] = {"s": float(np.clip(6000 / len(points), 1, 14)), "linewidths": 0, "rasterized": True}
     if values is None:
         panel.scatter(*points[order].T, **look, color=GREY)
@@ -157,12 +157,17 @@ def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray
         panel.figure.colorbar(panel.scatter(*points[order].T, **look), cax=bar, label=str(values.name))
     else:
         return _categories(panel, points, values.astype("category"), order, look)
-    return []
+    return [], True
 
 
-def _categories(panel: Axes, points: NDArray, values: pd.Series, order: NDArray, look: dict[str, Any]) -> list[Annotation]:
-    """One scatter for each round of the colours, which has its own marker; each category named where most of it lies."""
-    codes, labels = values.cat.codes.to_numpy(), []
+def _categories(
+    panel: Axes, points: NDArray, values: pd.Series, order: NDArray, look: dict[str, Any]
+) -> tuple[list[Annotation], bool]:
+    """One scatter for each round of the colours, which has its own marker; each category named where most of it lies.
+
+    They lie apart where four in five cells are nearest to the name of their own.
+    """
+    codes, places = values.cat.codes.to_numpy(), {}
     palette = np.array(COLORS)
     if (codes < 0).any():
         panel.scatter(*points[order[codes[order] < 0]].T, **look, color=_MISSING)
@@ -170,13 +175,15 @@ def _categories(panel: Axes, points: NDArray, values: pd.Series, order: NDArray,
         here = order[(codes[order] >= start) & (codes[order] < start + len(COLORS))]
         look |= {"c": palette[codes[here] - start], "marker": _look(start)[1]}
         panel.scatter(*points[here].T, **look)
-    for code, name in enumerate(values.cat.categories):
+    for code in np.unique(codes[codes >= 0]):
         own = points[codes == code]
-        if len(own):
-            middle = np.median(own, axis=0)
-            x, y = own[np.argmin(((own - middle) ** 2).sum(1))]  # a cell of its own, not the gap between two groups
-            labels.append(beside(panel, x, y, str(name), ha="center", xytext=(0, 0)))
-    return labels
+        middle = np.median(own, axis=0)
+        places[code] = own[np.argmin(((own - middle) ** 2).sum(1))]  # a cell of its own, not the gap between two groups
+    names = [beside(panel, x, y, str(values.cat.categories[c]), ha="center", xytext=(0, 0)) for c, (x, y) in places.items()]
+    if (codes < 0).any() or not places:
+        return names, False  # the key has a word for missing values
+    nearest = np.argmin([((points - place) ** 2).sum(1) for place in places.values()], axis=0)
+    return names, bool(np.mean(np.array(list(places))[nearest] == codes) > 0.8)
 
 
 def _look(code: int) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
-from helpers import QUICK, counts_like
+from helpers import QUICK, counts_like, run_python
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
@@ -106,6 +106,14 @@ def test_a_missing_pca_is_made(embedded):
     u, s, _ = np.linalg.svd(logged - logged.mean(0), full_matrices=False)
     order = np.random.default_rng(0).permutation(embedded.n_obs)
     np.testing.assert_allclose(np.abs(points(pca)), np.abs(u[order, :2] * s[:2]), rtol=1e-4, atol=1e-6)
+
+
+def test_categories_that_lie_apart_are_named_in_place(embedded):
+    embedded.obsm["X_scae"][:, 0] += 40 * (embedded.obs["kind"] == "odd")
+    (own,) = scae.pl.latent(embedded, color="kind", projection="first", beside_basis=None, show=False)
+    assert own.get_legend() is None
+    places = {text.get_text(): text.xy[0] for text in own.texts}
+    assert abs(places["even"]) < 5 < 35 < places["odd"]
 
 
 @pytest.mark.slow
@@ -263,3 +271,7 @@ def test_counts_need_not_be_in_x():
     moved = AnnData(np.log1p(adata.X), layers={"counts": adata.X})
     one, two = scae.pl.zeros(adata, small, show=False), scae.pl.zeros(moved, small, layer="counts", show=False)
     assert np.array_equal(points(one), points(two))
+
+
+def test_matplotlib_loads_with_the_first_picture():
+    assert run_python("import sys, scae; scae.pl.history; print('matplotlib.pyplot' in sys.modules)") == "False"
