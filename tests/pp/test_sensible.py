@@ -9,7 +9,6 @@ import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 from peers import adata_of, dense
-from scipy import stats
 
 from scae import pp
 
@@ -120,6 +119,6 @@ def test_a_cell_of_a_billion_counts_is_downsampled_in_little_memory():
     drawn = np.array(drawn)
     assert (drawn.sum(1) == target).all()
     assert (drawn <= counts).all()
-    expected = stats.multivariate_hypergeom(counts.astype(int), target)
-    error = np.sqrt(np.diag(expected.cov()) / len(drawn))
-    assert (np.abs(drawn.mean(0) - expected.mean()) <= 4 * error + 1e-9).all()
+    share = counts / counts.sum()
+    error = np.sqrt(target * share * (1 - share) / len(drawn))  # so few of so many: as good as with replacement
+    assert (np.abs(drawn.mean(0) - target * share) <= 4 * error + 1e-9).all()
