@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -143,6 +144,9 @@ class Encoded(NamedTuple):
 
     stats: Tensor  # (cells, n_stats): the numbers that the bottleneck asked for
     first: Tensor  # (cells, width of the first layer), before norm and activation
+    again: Callable[[Tensor], Tensor]  # the rest of the encoder: another (cells, width) → (cells, n_stats)
+    jacobian_sq: Callable[[Tensor], Tensor]  # u (cells, width) → ‖uᵀ ∂first/∂input‖², (cells,)
+    groups: Tensor | None = None  # (cells,) int64, batch codes that the latent is to be free of
 
 
 class Latent(NamedTuple):
@@ -153,15 +157,22 @@ class Latent(NamedTuple):
     sd: Tensor  # (cells, dim), posterior standard deviation; zero where the code is a point
     kl: Tensor  # (cells,) nats, weighted by β, warmed up
     penalty: Tensor  # (cells,) nats, not warmed up; what is charged to a whole minibatch is shared evenly by its cells
+    trace: Mapping[str, Tensor] = {}  # what ``after_step`` wants; scalars also go to the history
 
 
-class Loss(NamedTuple):
-    """The parts of the loss, in nats per cell, ``(cells,)`` each."""
+@dataclass(frozen=True)
+class Loss:
+    """The parts of the loss, in nats per cell, ``(cells,)`` each, and the latent that they were taken at."""
 
     total: Tensor
     nll: Tensor
     kl: Tensor
     penalty: Tensor
+    latent: Latent
+
+    def parts(self) -> dict[str, Tensor]:
+        """By name, as the history calls them."""
+        return {"loss": self.total, "nll": self.nll, "kl": self.kl, "penalty": self.penalty}
 
 
 @dataclass

@@ -86,9 +86,7 @@ def _block(model: Autoencoder, batch: CountBatch, target: CountBatch, kind: str,
         n_samples = 0  # a point: every draw is the mean
     total: Tensor | float = 0.0
     for _ in range(max(n_samples, 1)):
-        z = code.point
-        if n_samples:
-            z = z + code.sd * torch.randn(z.shape, generator=rng, device=z.device, dtype=z.dtype)
+        z = model.encode(batch, rng).z if n_samples else code.z
         p = model.decode(z, target)
         total = total + model.counts(likelihood.mean(p), target)
     return torch.as_tensor(total) / max(n_samples, 1)

@@ -90,6 +90,10 @@ class FirstLayer(nn.Module):
             out = out - batch.by_group(batch.shift @ self.weight)
         return out if self.design is None else out + design @ self.design
 
+    def jacobian_sq(self, u: Tensor) -> Tensor:
+        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, n_out)``; the input is what the encoder sees."""
+        return ((u @ (self.weight.T @ self.weight)) * u).sum(1)
+
 
 class Finish(nn.Module):
     """What follows a hidden linear layer: norm, activation, dropout drawn from the fit's generator."""
@@ -120,7 +124,12 @@ class Ladder(nn.Module):
         self.finishes = nn.ModuleList(finishes)
 
     def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Encoded:
-        x = first = self.first(batch, design)  # (cells, width)
+        first = self.first(batch, design)  # (cells, width)
+        return Encoded(self.rest(first, design, rng), first, lambda x: self.rest(x, design, rng), self.first.jacobian_sq)
+
+    def rest(self, x: Tensor, design: Tensor, rng: torch.Generator | None) -> Tensor:
+        """``(cells, n_stats)`` from what the first layer gave ``(cells, width)``; another number of cells has no covariates."""
+        design = design if len(design) == len(x) else design.new_zeros(len(x), design.shape[1])
         for finish, layer in zip(self.finishes, self.deeper, strict=True):
             x = layer(finish(x, rng), design)
-        return Encoded(x, first)  # (cells, n_stats)
+        return x

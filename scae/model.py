@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batch import CountBatch, DataSpec, GeneStatistics, Latent, Loss
+from .batch import CountBatch, DataSpec, Encoded, GeneStatistics, Latent, Loss
 from .bottlenecks import Bottleneck, Gaussian
 from .corruptions import Corruption, NoCorruption
 from .io.modelfile import write_model
@@ -63,6 +63,7 @@ class Autoencoder(nn.Module):
         readouts = tuple(name for name, axis in axes.items() if axis == CELL_GENE)
         free = {name: data.n_genes if axis == GENE else 1 for name, axis in axes.items() if axis != CELL_GENE}
         self.coder = spec.network.build(spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
+        self.bottleneck = spec.bottleneck.build(data, rng)
         self.free = nn.ParameterDict({f"p_{name}": torch.zeros(n, device=rng.device) for name, n in free.items()})
         if self.shifted:
             self.register_buffer("input_mean", torch.zeros(self.n_groups, data.n_genes, device=rng.device))
@@ -81,6 +82,11 @@ class Autoencoder(nn.Module):
             if f"p_{name}" in self.free:
                 self.free[f"p_{name}"].data.copy_(value)
 
+    @torch.no_grad()
+    def start_code(self, batch: CountBatch, rng: torch.Generator) -> None:
+        """Start what the bottleneck learns from some training cells."""
+        self.spec.bottleneck.start(self.bottleneck, self._encoded(batch, rng), rng)
+
     def seen(self, batch: CountBatch) -> CountBatch:
         """The batch on the encoder's scale."""
         out = self.spec.transform(batch)
@@ -88,9 +94,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, batch: CountBatch, rng: torch.Generator | None = None) -> Latent:
         """The latent of some cells; random latents stand at their mean where ``rng`` is None."""
-        encoded = self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)
+        return self.spec.bottleneck(self.bottleneck, self._encoded(batch, rng), rng)
+
+    def _encoded(self, batch: CountBatch, rng: torch.Generator | None) -> Encoded:
         groups = None if self.data.batch_key is None else batch.covariates[:, 0]
-        return self.spec.bottleneck(encoded, rng, groups)
+        return self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)._replace(groups=groups)
 
     def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
@@ -103,7 +111,12 @@ class Autoencoder(nn.Module):
         latent = self.encode(self.spec.corruption(batch, rng) if corrupt else batch, rng)
         p = self.decode(latent.z, batch, rng)
         nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
-        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty)
+        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty, latent)
+
+    @torch.no_grad()
+    def after_step(self, loss: Loss, rng: torch.Generator) -> None:
+        """Let the bottleneck change its buffers after a step of the optimiser."""
+        self.spec.bottleneck.after_step(self.bottleneck, loss.latent, rng)
 
     def counts(self, value: Tensor, batch: CountBatch) -> Tensor:
         """Counts ``(cells, genes)`` from a mean or a draw on the scale of the likelihood's target."""

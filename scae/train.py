@@ -71,6 +71,9 @@ def fit(
     """
     train, held = _split(source, plan, rng)
     model.start(source.statistics(train, model.spec.transform, model.n_groups))
+    if model.spec.bottleneck.start_cells:
+        some = torch.randperm(train.size, generator=rng, device=rng.device)[: model.spec.bottleneck.start_cells].cpu().numpy()
+        model.start_code(source.take(train[some]).to(rng.device), rng)
     weights, history = Weights(model, plan.averaging), History()
     try:
         _loop(model, source, plan, rng, train, held, weights, history, progress)
@@ -109,6 +112,7 @@ def _loop(
         loss = model(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
         where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
         _take_step(model, loss, optimizer, plan.clip, where)
+        model.after_step(loss, rng)
         weights.update(step)
         meter.add(loss)
         bar.update()
@@ -147,7 +151,7 @@ def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer,
     """
     mean = loss.total.mean()
     if not torch.isfinite(mean):
-        bad = [name for name, part in loss._asdict().items() if not torch.isfinite(part).all()]
+        bad = [name for name, part in loss.parts().items() if not torch.isfinite(part).all()]
         raise DivergenceError(f"the loss is not finite at {where}, in: {', '.join(bad)}. {_ADVICE}")
     optimizer.zero_grad(set_to_none=True)
     mean.backward()
@@ -234,16 +238,21 @@ class _Meter:
     """Means of the loss parts since the last reading, and the seconds since the start."""
 
     def __init__(self) -> None:
-        self.began, self.sums, self.cells = time.perf_counter(), torch.zeros(4, dtype=torch.float64), 0
+        self.began, self.cells = time.perf_counter(), 0
+        self.names: tuple[str, ...] = ()
+        self.sums: Tensor | float = 0.0
 
     def add(self, loss: Loss) -> None:
-        self.sums += torch.stack([part.detach().sum() for part in loss]).double().cpu()
+        scalars = {name: value * len(loss.total) for name, value in loss.latent.trace.items() if value.dim() == 0}
+        parts = {**loss.parts(), **scalars}
+        self.names = tuple(parts)
+        self.sums = self.sums + torch.stack([part.detach().sum() for part in parts.values()]).double().cpu()
         self.cells += len(loss.total)
 
     def read(self) -> dict[str, float]:
-        loss, nll, kl, penalty = (self.sums / self.cells).tolist()
-        self.sums, self.cells = torch.zeros_like(self.sums), 0
-        return {"loss": loss, "nll": nll, "kl": kl, "penalty": penalty, "seconds": time.perf_counter() - self.began}
+        means = (torch.as_tensor(self.sums) / self.cells).tolist()
+        self.sums, self.cells = 0.0, 0
+        return {**dict(zip(self.names, means, strict=True)), "seconds": time.perf_counter() - self.began}
 
 
 def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

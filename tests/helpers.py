@@ -126,3 +126,16 @@ def small(kind: str, name: str) -> object:
     cls = parts.find(kind, name)
     known = {f.name for f in fields(cls)}
     return cls(**{k: v for k, v in {"dim": 3, "hidden": (8,)}.items() if k in known})
+
+
+def covering(product: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Few of the combinations of a product, in which every pair of values of two places is met."""
+
+    def pairs(names: tuple[str, ...]) -> set[tuple]:
+        return set(itertools.combinations(enumerate(names), 2))
+
+    left, chosen = set().union(*map(pairs, product)), []
+    while left:
+        chosen.append(max(product, key=lambda names: len(pairs(names) & left)))
+        left -= pairs(chosen[-1])
+    return chosen

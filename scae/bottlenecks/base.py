@@ -1,0 +1,44 @@
+"""What a bottleneck is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import DataSpec, Encoded, Latent
+
+
+class Bottleneck(ABC):
+    """A code of ``dim`` numbers a cell, made from ``n_stats`` numbers of the encoder.
+
+    The part itself is a value. What it learns (a codebook, a prior) is in the module that :meth:`build` makes and that every
+    method is handed; ``weights.training`` says whether a fit is under way.
+    """
+
+    dim: int
+    start_cells: int = 0  # how many encoded training cells :meth:`start` wants
+
+    @property
+    @abstractmethod
+    def n_stats(self) -> int:
+        """How many numbers the encoder is to give; the first ``dim`` are the code itself."""
+
+    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+        """Fresh weights drawn from ``rng``; none by default."""
+        return nn.Module()
+
+    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:  # noqa: B027
+        """Start the weights from ``start_cells`` encoded training cells, before the first step."""
+
+    @abstractmethod
+    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+        """The latent; a random one is drawn from ``rng``, and without it stands at its mean."""
+
+    def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:  # noqa: B027
+        """Change buffers, in place, after a step of the optimiser; nothing else ever changes them."""
+
+    def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
+        """The loss of each cell ``(cells,)``, nats: by default the negative ELBO plus penalties."""
+        return nll + warmup * latent.kl + latent.penalty
