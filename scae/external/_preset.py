@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 from .. import presets
@@ -88,23 +89,25 @@ def spec(
 
 def _widths(hidden_size: Sequence[int]) -> tuple[int, ...]:
     widths = tuple(hidden_size) if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str) else ()
-    if not widths or any(isinstance(w, bool) or int(w) != w or w < 1 for w in widths):
+    if not widths or any(isinstance(w, bool) or not isinstance(w, Integral) or w < 1 for w in widths):
         raise ConfigError(f"hidden_size is {hidden_size!r}; allowed: one or more whole numbers from 1, such as (64, 32, 64).")
-    return tuple(int(w) for w in widths)
+    return tuple(map(int, widths))
 
 
 def _dropout(hidden_dropout: float | Sequence[float], n_layers: int) -> float:
     """One rate for all hidden layers; the latent, in the middle of a list, may be at that rate or at zero."""
-    if not isinstance(hidden_dropout, Sequence):
+    if isinstance(hidden_dropout, Real):
         return float(hidden_dropout)
-    rates = [float(r) for r in hidden_dropout]
-    others = set(rates[: n_layers // 2] + rates[n_layers // 2 + 1 :])
-    if len(rates) != n_layers or len(others) > 1 or not {rates[n_layers // 2]} <= others | {0.0}:
+    rates = list(hidden_dropout) if isinstance(hidden_dropout, Sequence) else []
+    middle = n_layers // 2
+    others = set(rates[:middle] + rates[middle + 1 :])
+    numeric = len(rates) == n_layers and all(isinstance(r, Real) for r in rates)
+    if not numeric or len(others) > 1 or not {rates[middle]} <= others | {0.0}:
         raise ConfigError(
             f"hidden_dropout is {hidden_dropout!r}; allowed: one rate, or for the {n_layers} layers of hidden_size the same rate "
             "each (scae drops hidden units at one rate)."
         )
-    return others.pop() if others else 0.0
+    return float(others.pop()) if others else 0.0
 
 
 def plan(
@@ -131,6 +134,6 @@ def plan(
 
 def _share(name: str, wait: int | None, epochs: int) -> float:
     """The share of the epochs that a wait is, half an epoch short so that rounding does not add one; 0 or None: for ever."""
-    if wait is not None and not wait >= 0:
+    if wait is not None and not (isinstance(wait, Real) and wait >= 0):
         raise ConfigError(f"{name} is {wait!r}; allowed: a number of epochs from 1, or 0 or None for never.")
     return min((wait - 0.5) / epochs, 1.0) if wait else 1.0

@@ -176,7 +176,8 @@ def dca(
     """
     named = dict(locals())
     command = named.pop("command_options")
-    o = settle(named, command, {name: p.default for name, p in inspect.signature(dca).parameters.items()})
+    parameters = inspect.signature(dca).parameters.values()
+    o = settle(named, command, {p.name: p.default for p in parameters if p.default is not p.empty})
     if o["mode"] not in _MODES:
         raise unknown("mode", o["mode"], _MODES)
     _warn_of_no_effect(o)

@@ -248,13 +248,17 @@ def test_the_commands_options_are_the_functions(command, named):
         ({"ae_type": "zinb-shared"}, "one dropout probability a cell"),
         ({"hidden_size": ()}, r"hidden_size is \(\); allowed"),
         ({"hidden_size": (64, 0, 64)}, "hidden_size"),
+        ({"hidden_size": ("a",)}, r"hidden_size is \('a',\)"),
         ({"hiddensize": "64,b"}, "'64,b' is not a list of numbers"),
         ({"hidden_dropout": (0.1, 0.2, 0.3)}, r"hidden_dropout is \(0.1, 0.2, 0.3\); allowed: one rate"),
+        ({"hidden_dropout": (0.1, 0.1)}, "for the 3 layers of hidden_size"),
+        ({"hidden_dropout": "a"}, "hidden_dropout is 'a'"),
         ({"hidden_dropout": 1.5}, "dropout is 1.5"),
         ({"activation": "PReLU"}, "unknown activation 'PReLU'"),
         ({"optimizer": "SGD"}, "unknown optimizer 'SGD'"),
         ({"epochs": 0}, "epochs is 0"),
         ({"early_stop": -1}, "early_stop is -1; allowed"),
+        ({"reduce_lr": "a"}, "reduce_lr is 'a'; allowed"),
         ({"threads": 0}, "threads is 0"),
         ({"random_state": "a"}, "random_state is 'a'"),
         ({"network_kwds": {"ridge": 0.1}}, "network_kwds: ridge is 0.1; allowed: 0.0"),
@@ -343,9 +347,9 @@ def test_unknown_names_are_missing_keys(cells):
 
 def test_threads_and_verbose_are_passed_on(cells, capsys, caplog):
     caplog.set_level("INFO", logger="scae")
-    quiet = dca(cells.copy(), threads=2, return_model=True, **SHORT)
+    quiet = dca(cells.copy(), threads=2, return_model=True, **SHORT | {"epochs": 1})
     assert "step" not in capsys.readouterr().err
-    loud = dca(cells, threads=2, verbose=True, return_model=True, **SHORT)
+    loud = dca(cells, threads=2, verbose=True, return_model=True, **SHORT | {"epochs": 1})
     assert "step" in capsys.readouterr().err
     assert "Autoencoder(200 genes" in caplog.text
     assert same_weights(quiet, loud)
