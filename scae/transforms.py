@@ -60,9 +60,9 @@ class Log1p(Transform):
 
 @part("transform", "normalized")
 class Normalized(Transform):
-    """count / total · target: every cell scaled to one total, no logarithm."""
+    """count / total · target: every cell scaled to one total, no logarithm; large targets make large inputs."""
 
-    target_sum: float = option("total that every cell is scaled to", default=1e4, low=1.0)
+    target_sum: float = option("total that every cell is scaled to (100: per cent)", default=100.0, low=1.0)
     standardize: bool = option("centre and scale each gene", default=False)
     center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
 
