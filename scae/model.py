@@ -116,8 +116,8 @@ class Autoencoder(nn.Module):
         latent = self.spec.bottleneck(self.bottleneck, encoded, rng)  # (n · cells, dim)
         p = self.decode(latent.z, batch, rng)
         nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)  # (n · cells,)
-        means = (part.view(n, -1).mean(0) for part in (nll, latent.kl, latent.penalty))
-        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), *means, latent)
+        mean, kl, penalty = (part.view(n, -1).mean(0) for part in (nll, latent.kl, latent.penalty))
+        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), mean, kl, penalty, latent)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, rng: torch.Generator) -> None:

@@ -42,5 +42,5 @@ class Bottleneck(ABC):
         """Change buffers, in place, after a step of the optimiser; nothing else ever changes them."""
 
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
-        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: the negative ELBO plus penalties by default."""
+        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default the negative ELBO and penalties."""
         return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)

@@ -47,9 +47,9 @@ class Hierarchical(Bottleneck):
 
     The decoder sees the bottom latent z₁ (``dim``). Above it stand z₂, z₃ … (``top_dims``): p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The
     posterior goes down the same ladder: what the encoder says of zᵢ and what zᵢ₊₁ says of it are merged, weighed by their
-    precisions. The KL is the sum over the layers; the history has each as ``kl_z1``, ``kl_z2`` …, in nats per cell, so that a layer
-    that is not used is seen. Written is the bottom latent's mean, where those above stand at theirs, and its standard deviation
-    there. doi:10.48550/arXiv.1602.02282.
+    precisions. The KL is the sum over the layers; the history has each as ``kl_z1``, ``kl_z2`` …, in nats per cell, so that a
+    layer that is not used is seen. Written is the bottom latent's mean, where those above stand at theirs, and its standard
+    deviation there. doi:10.48550/arXiv.1602.02282.
 
     Examples
     --------
