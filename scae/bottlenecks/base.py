@@ -19,6 +19,7 @@ class Bottleneck(ABC):
 
     dim: int
     start_cells: int = 0  # how many encoded training cells :meth:`start` wants
+    unit_columns: bool = False  # the decoder takes the code through columns of norm one, so that the code's size means something
 
     @property
     @abstractmethod
