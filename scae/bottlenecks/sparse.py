@@ -26,7 +26,7 @@ class Sparse(Bottleneck):
     """
 
     dim: int = option("size of the latent", default=64, low=1)
-    weight: float = option("weight of the cost of sparsity", default=1.0, low=0.0)
+    weight: float = option("weight of the cost of sparsity", default=0.1, low=0.0)
     unit_columns = True
 
     @property
