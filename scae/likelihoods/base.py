@@ -12,16 +12,19 @@ from torch.distributions import Distribution
 from torch.nn.functional import log_softmax, softplus
 
 from ..batch import CountBatch, GeneStatistics
+from ..errors import ConfigError
 from ..layers import Readout
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
+GENE_BATCH, CELL = "gene×covariate", "cell"
 
 
 @dataclass(frozen=True)
 class Parameters:
     """What a decoder says of some cells: raw parameters by name, and the exposure that they refer to."""
 
-    raw: Mapping[str, Readout | Tensor]  # read-outs stand for (cells, genes); tensors are (genes,) or (1,)
+    raw: Mapping[str, Readout | Tensor]
+    # read-outs stand for (cells, genes); tensors are (genes,), (1,), (cells, 1), or (cells, genes): each cell its batch's row
     library: Tensor  # (cells, 1), counts
     unit: float  # median library, the exposure at which the exp and softplus links mean what they read
 
@@ -63,10 +66,15 @@ class Likelihood(ABC):
     """
 
     on_input: bool = False  # the target is the transformed input, not the counts
+    takes_fractions: bool = False  # counts need not be whole
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:
-        """The raw parameters by name, the mean's first: ``"cell×gene"`` (a read-out), ``"gene"`` or ``"shared"``."""
+        """The raw parameters by name, the mean's first, and what has one of its own.
+
+        ``"cell×gene"`` is a read-out of the decoder; ``"gene"``, ``"gene×covariate"`` (a gene and level of the batch key; a gene
+        where there is no batch key) and ``"shared"`` are free; ``"cell"`` is the output of an encoder of its own.
+        """
 
     @abstractmethod
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
@@ -83,6 +91,19 @@ class Likelihood(ABC):
     def mean(self, p: Parameters) -> Tensor:
         """E[X], ``(cells, genes)``, zero inflation included."""
         return self.dist(p).mean
+
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:  # noqa: ARG002
+        """E[log(1 + scale · X)], ``(cells, genes)``.
+
+        Raises
+        ------
+        ConfigError
+            If the likelihood is not one of molecules, so that its log-scale mean has no meaning.
+        """
+        raise ConfigError(
+            f"the likelihood {self} does not describe molecules at a depth, so that E[log1p(CP10k)] is not defined; it is for "
+            "poisson, nb, zinb, quasi_nb, multinomial and dirichlet_multinomial. Fit one of these, or take kind='mean'."
+        )
 
     def target(self, batch: CountBatch) -> CountBatch:
         """What is scored of a batch: the counts, unless a likelihood says otherwise."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import batch_of, counts_like, parameters_of, variants
 
-from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters
+from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters, Student
 from scae.likelihoods.base import LINKS
 
 ALL = variants("likelihood")
@@ -59,7 +59,7 @@ def test_draws_come_from_the_generator_alone(likelihood, batch):
 def test_draws_of_counts_are_whole(likelihood, batch):
     drawn = likelihood.sample(parameters_of(likelihood, batch), torch.Generator().manual_seed(0)).detach()
     assert drawn.shape == (len(batch), batch.n_genes)
-    assert isinstance(likelihood, GaussianLikelihood) or bool(((drawn >= 0) & (drawn == drawn.round())).all())
+    assert isinstance(likelihood, GaussianLikelihood | Student) or bool(((drawn >= 0) & (drawn == drawn.round())).all())
 
 
 @every
