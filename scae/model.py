@@ -12,8 +12,8 @@ from .batch import CountBatch, DataSpec, Encoded, GeneStatistics, Latent, Loss
 from .bottlenecks import Bottleneck, Gaussian
 from .corruptions import Corruption, NoCorruption
 from .io.modelfile import write_model
-from .likelihoods import NB, Likelihood, Parameters
 from .layers import cell_encoder
+from .likelihoods import NB, Likelihood, Parameters
 from .likelihoods.base import CELL, CELL_GENE, GENE_BATCH, SHARED
 from .networks import MLP, Coder, Network, design_matrix
 from .parts import option, record, to_dict
@@ -117,11 +117,15 @@ class Autoencoder(nn.Module):
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
         design = design_matrix(batch, self.data)
         read = self.coder.decode(z, design, rng)
-        free = {name[2:]: batch.of_own_group(value) for name, value in self.free.items()}
+        free = {name: batch.of_own_group(value) for name, value in self.free_values().items()}
         if self.of_cells:  # an exposure that is learned is, like one that is counted, that of the cell as observed
             stats = self.cell_coder(self.seen(batch), design, None).stats
             free |= dict(zip(self.of_cells, stats.split(1, dim=1), strict=True))
         return Parameters({**read, **free}, batch.library, self.data.median_library)
+
+    def free_values(self) -> dict[str, Tensor]:
+        """The raw parameters that no decoder reads out: ``(1,)``, ``(genes,)`` or ``(batches, genes)``."""
+        return {name[2:]: value for name, value in self.free.items()}
 
     def forward(self, batch: CountBatch, rng: torch.Generator, *, warmup: float = 1.0, corrupt: bool = False) -> Loss:
         """The loss of each cell, from what the corruption leaves of it where ``corrupt``; dropout in training mode only."""

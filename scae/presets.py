@@ -164,3 +164,21 @@ def atac() -> Preset:
     network = MLP(dropout=0.1)
     spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
     return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")
+
+
+@_preset("peakvi")
+def peakvi() -> Preset:
+    """PeakVI: presence of peaks as decoder × a cell's factor, which has an encoder of its own × a peak's factor."""
+    # Departures: widths are fixed (there the square root of the number of peaks, and its root for the latent), the factors start
+    # at one half with the decoder at what is detected, and the latent enters the decoder's first layer only.
+    spec = ModelSpec(
+        transform=Presence(),
+        network=MLP(hidden=(256, 256), activation="leaky_relu", dropout=0.1, encode_covariates=False),
+        bottleneck=Gaussian(dim=16),
+        likelihood=Bernoulli(depth="learned", bias=True),
+    )
+    plan = TrainPlan(
+        epochs=500, min_steps=1, max_steps=100_000, lr=1e-4, eps=0.1, weight_decay=1e-3, lr_warmup=0.0, lr_final=1.0,
+        kl_warmup=0.1, clip=0.0, averaging=0.0,
+    )  # fmt: skip
+    return Preset(spec, plan, "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")

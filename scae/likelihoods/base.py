@@ -12,7 +12,6 @@ from torch.distributions import Distribution
 from torch.nn.functional import log_softmax, softplus
 
 from ..batch import CountBatch, GeneStatistics
-from ..errors import ConfigError
 from ..layers import Readout
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
@@ -67,6 +66,7 @@ class Likelihood(ABC):
 
     on_input: bool = False  # the target is the transformed input, not the counts
     takes_fractions: bool = False  # counts need not be whole
+    of_molecules: bool = False  # it says how many molecules are seen at an exposure, so that it has a ``mean_log1p``
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:
@@ -92,18 +92,9 @@ class Likelihood(ABC):
         """E[X], ``(cells, genes)``, zero inflation included."""
         return self.dist(p).mean
 
-    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:  # noqa: ARG002
-        """E[log(1 + scale · X)], ``(cells, genes)``.
-
-        Raises
-        ------
-        ConfigError
-            If the likelihood is not one of molecules, so that its log-scale mean has no meaning.
-        """
-        raise ConfigError(
-            f"the likelihood {self} does not describe molecules at a depth, so that E[log1p(CP10k)] is not defined; it is for "
-            "poisson, nb, zinb, quasi_nb, multinomial and dirichlet_multinomial. Fit one of these, or take kind='mean'."
-        )
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
+        """E[log(1 + scale · X)], ``(cells, genes)``, of a likelihood of molecules."""
+        raise NotImplementedError(f"{self} is not a likelihood of molecules")
 
     def target(self, batch: CountBatch) -> CountBatch:
         """What is scored of a batch: the counts, unless a likelihood says otherwise."""

@@ -27,6 +27,8 @@ class DirichletMultinomial(Likelihood):
     The larger α, the nearer the multinomial (doi:10.1093/biomet/49.1-2.65). Totals and means are as for ``multinomial``.
     """
 
+    of_molecules = True
+
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "precision": SHARED}
 

@@ -45,6 +45,8 @@ class Multinomial(Likelihood):
     total unless a size factor says otherwise.
     """
 
+    of_molecules = True
+
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE}
 

@@ -25,6 +25,7 @@ def log_theta(p: Parameters) -> Tensor:
 class NB(Likelihood):
     """Negative binomial counts; dispersion a gene, a cell and gene (Eraslan 2019), or a batch and gene (Lopez 2018)."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 

@@ -18,6 +18,7 @@ from .base import CELL_GENE, LINKS, Likelihood, Parameters
 class Poisson(Likelihood):
     """Poisson counts (Eraslan 2019; Townes 2019 for why it often suffices)."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
 
     def parameters(self) -> dict[str, str]:

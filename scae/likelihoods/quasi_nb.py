@@ -16,10 +16,11 @@ from .nb import DISPERSIONS, NB
 class QuasiNB(Likelihood):
     """Negative binomial cost of counts that need not be whole, as after a correction for ambient RNA (Wedderburn 1974).
 
-    The factorials are read as gamma functions (doi:10.1093/biomet/61.3.439 for why a quasi-likelihood will do): at whole counts it
-    is the NB, between them a smooth cost with the same mean and variance, no longer a probability. Draws are whole.
+    Factorials are read as gamma functions: at whole counts it is the NB, between them a smooth cost, no longer a probability
+    (doi:10.1093/biomet/61.3.439 for why such a quasi-likelihood will do). Draws are whole.
     """
 
+    of_molecules = True
     takes_fractions = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))

@@ -20,7 +20,8 @@ _START = 8.0  # degrees of freedom that a fit starts from where it learns them
 class Student(Likelihood):
     """Student's t on the scale of the input: outliers cost the log of their distance, not its square (Lange 1989).
 
-    Degrees of freedom above two, so that the variance is finite: given, or learned as one number (doi:10.1080/01621459.1989.10478852).
+    Degrees of freedom lie above two, so that the variance is finite: given, or learned as one number
+    (doi:10.1080/01621459.1989.10478852).
     """
 
     on_input = True

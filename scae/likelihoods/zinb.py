@@ -38,6 +38,7 @@ class ZeroInflated(Distribution):
 class ZINB(Likelihood):
     """Zero-inflated negative binomial counts (Eraslan 2019); dispersions as in ``nb``."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 

@@ -32,9 +32,7 @@ def mean_log1p(mu: Tensor, theta: Tensor | None, scale: float) -> Tensor:
     theta = mu.new_full((1, 1), _POISSON).expand(1, mu.shape[1]) if theta is None else torch.atleast_2d(theta)
     given, out = (t.detach().cpu().contiguous() for t in (mu, theta)), torch.empty(mu.shape, dtype=mu.dtype)
     work = 32 * mu.numel()
-    threads.run(
-        kernels.log1p_means, len(mu), *(t.numpy() for t in given), scale, *kernels.table(scale), out.numpy(), work=work
-    )
+    threads.run(kernels.log1p_means, len(mu), *(t.numpy() for t in given), scale, *kernels.table(scale), out.numpy(), work=work)
     return out.to(mu.device)
 
 
