@@ -32,7 +32,7 @@ class Bernoulli(Likelihood):
         return {"mean": CELL_GENE, **cell, **({"bias": GENE} if self.bias else {})}
 
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
-        halves = 2.0 ** ((self.depth == "learned") + self.bias)  # each further factor starts at one half
+        halves = 2.0 ** ((self.depth == "learned") + self.bias)  # each further factor starts at one half, as in PeakVI
         detected = (stats.detected * halves).clamp_max(0.95)
         return {"mean": torch.log(-torch.log1p(-detected)) if self.depth == "library" else torch.logit(detected)}
 
@@ -43,6 +43,8 @@ class Bernoulli(Likelihood):
         if self.depth == "library":
             rate = (p["mean"] + p.log_library() - torch.tensor(p.unit).log()).clamp(-30.0, 30.0).exp()
             log_p = torch.log(-torch.expm1(-rate))
+            if not self.bias:
+                return log_p + rate
         else:
             log_p = logsigmoid(p["mean"])
         if self.depth == "learned":
