@@ -87,7 +87,10 @@ def denoiser() -> Preset:
     return _vae(beta=0.1, decoder=(128,), plan=TrainPlan(held_out=0.0))
 
 
-def _coded(bottleneck: Bottleneck, paper: str, network: Network, corruption: Corruption = Thinning(low=0.3, high=0.9)) -> Preset:
+_THINNED = Thinning(low=0.3, high=0.9)
+
+
+def _coded(bottleneck: Bottleneck, paper: str, network: Network, corruption: Corruption = _THINNED) -> Preset:
     """NB counts of thinned cells through a bottleneck of another kind; no part of its cost is warmed up but a KL term."""
     return Preset(ModelSpec(corruption=corruption, network=network, bottleneck=bottleneck), TrainPlan(), paper)
 
@@ -252,3 +255,21 @@ def vamp() -> Preset:
     """VAE whose prior is the mixture of the posteriors of learned pseudo-cells."""
     spec = ModelSpec(bottleneck=Gaussian(dim=10, prior=Vamp()))
     return Preset(spec, TrainPlan(kl_warmup=0.3), "Tomczak & Welling 2018, doi:10.48550/arXiv.1705.07120")
+
+
+@_preset("peakvi")
+def peakvi() -> Preset:
+    """PeakVI: presence of peaks as decoder × a cell's factor, which has an encoder of its own × a peak's factor."""
+    # Departures: widths are fixed (there the square root of the number of peaks, and its root for the latent), the factors start
+    # at one half with the decoder at what is detected, and the latent enters the decoder's first layer only.
+    spec = ModelSpec(
+        transform=Presence(),
+        network=MLP(hidden=(256, 256), activation="leaky_relu", dropout=0.1, encode_covariates=False),
+        bottleneck=Gaussian(dim=16),
+        likelihood=Bernoulli(depth="learned", bias=True),
+    )
+    plan = TrainPlan(
+        epochs=500, min_steps=1, max_steps=100_000, lr=1e-4, eps=0.1, weight_decay=1e-3, lr_warmup=0.0, lr_final=1.0,
+        kl_warmup=0.1, clip=0.0, averaging=0.0,
+    )  # fmt: skip
+    return Preset(spec, plan, "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")

@@ -16,6 +16,7 @@ class Transform(ABC):
 
     standardize: bool = False  # fold (x − mean) / sd of the training cells into the first layer
     center_batches: bool = False  # and take the mean from the cells of the same batch
+    of_counts: bool = True  # it is a function of counts; otherwise values may be on any scale from zero up
 
     @abstractmethod
     def __call__(self, batch: CountBatch) -> CountBatch:
@@ -32,7 +33,9 @@ def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
 
 @part("transform", "identity")
 class Identity(Transform):
-    """The counts themselves."""
+    """The counts themselves, or values that were normalised before."""
+
+    of_counts = False
 
     standardize: bool = option("centre and scale each gene", default=False)
     center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)

@@ -27,7 +27,7 @@ def embed(
         Cells × genes, raw counts.
     model
         A preset's name, a preset or a specification (it is fitted, then applied), or a fitted model (it is applied; genes are
-        matched by name).
+        matched by name; of a model fitted under ``gene_dropout`` some may be missing).
     key_added
         Where in ``obsm`` to write.
     with_sd
@@ -45,7 +45,7 @@ def embed(
     Raises
     ------
     GenesError
-        If genes of a fitted model are missing in ``adata``.
+        If genes of a fitted model are missing in ``adata``, unless it was fitted under the corruption ``gene_dropout``.
     CategoryError
         If a covariate has a level that a fitted model has not seen.
     ScaeError
@@ -58,7 +58,7 @@ def embed(
     >>> adata.obsm["X_scae"].shape[0]
     700
     """
-    made, source = fitted(adata, model, fit_options)
+    made, source = fitted(adata, model, fit_options, may_lack=True)
     with thread_count():
         mean, sd, code = latent(made, source)
     adata.obsm[key_added] = mean

@@ -131,7 +131,7 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions, progress: bool | N
         raise ConfigError(f"label_key is {keys.label!r}, but no part of this model reads labels; the prior 'label_normal' does.")
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
-    verify(adata, keys)
+    verify(adata, keys, fractions=takes_fractions(preset.spec))
     data, source = prepare(adata, keys, options.get("mask_var"))
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
@@ -140,8 +140,13 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions, progress: bool | N
     return made, source
 
 
-def fitted(adata: AnnData, model: Model, options: FitOptions, *, progress: bool | None = None) -> tuple[Autoencoder, CountMatrix]:
-    """A fitted model (fitted now, if it is not yet) and these cells as it takes them; ``progress`` as in training."""
+def fitted(
+    adata: AnnData, model: Model, options: FitOptions, *, may_lack: bool = False, progress: bool | None = None
+) -> tuple[Autoencoder, CountMatrix]:
+    """A fitted model (fitted now, if it is not yet) and these cells as it takes them; ``progress`` as in training.
+
+    With ``may_lack``, genes that they lack are hidden from a model whose corruption has taught it what that means.
+    """
     for name in options:
         if name not in FitOptions.__annotations__:
             raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
@@ -154,8 +159,18 @@ def fitted(adata: AnnData, model: Model, options: FitOptions, *, progress: bool 
             "Only layer may say where this query's counts are."
         )
     layer = options.get("layer")
-    verify(adata, keys_of(model.data, layer))
-    return model, counts(adata, model.data, layer=layer)
+    verify(adata, keys_of(model.data, layer), fractions=takes_fractions(model.spec))
+    return model, counts(adata, model.data, layer=layer, may_lack=may_lack and model.spec.corruption.hides)
+
+
+def spec_of(model: Model) -> ModelSpec:
+    """The architecture of a model however the user names it."""
+    return model.spec if isinstance(model, Autoencoder) else _as_preset(model).spec
+
+
+def takes_fractions(spec: ModelSpec) -> bool:
+    """Whether a model takes values that are not whole: by its likelihood's word, or because it models the input as it is."""
+    return spec.likelihood.takes_fractions or (spec.likelihood.on_input and not spec.transform.of_counts)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -68,7 +68,7 @@ def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None
     return data, _assemble(adata, data, x)
 
 
-def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> CountMatrix:
+def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None, may_lack: bool = False) -> CountMatrix:
     """The counts of a model's genes in these cells, which :func:`verify` has passed; genes are matched by name.
 
     Parameters
@@ -79,6 +79,8 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
         What the model was fitted to.
     layer
         Where the counts are, if elsewhere than in the data that the model was fitted to.
+    may_lack
+        Genes of the model may be missing, if not all are: they are then hidden.
 
     Raises
     ------
@@ -87,7 +89,19 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
     CategoryError
         If a covariate has a level that the model has not seen.
     """
-    return _assemble(adata, data, _csr(adata, data.layer if layer is None else layer, _positions(adata, data)))
+    position = _positions(adata, data, may_lack=may_lack)
+    hidden = position < 0
+    x = _csr(adata, data.layer if layer is None else layer, position[~hidden])
+    if not hidden.any():
+        return _assemble(adata, data, x)
+    warnings.warn(
+        f"{hidden.sum()} of the model's {hidden.size} genes are not in adata.var_names and are hidden from the encoder. A cell's "
+        "exposure is its total over the others.",
+        UserWarning,
+        stacklevel=4,
+    )
+    wide = sp.csr_matrix((x.data, np.flatnonzero(~hidden)[x.indices], x.indptr), shape=(x.shape[0], hidden.size))
+    return replace(_assemble(adata, data, wide), hidden=hidden)
 
 
 def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
@@ -126,10 +140,15 @@ def _label_codes(adata: AnnData, key: str, levels: tuple[str, ...]) -> NDArray[n
     return np.array([place.get(v, -1) if k else -1 for v, k in zip(adata.obs[key].astype(str), known, strict=True)], np.int64)
 
 
-def verify(adata: AnnData, keys: Keys) -> None:
+def verify(adata: AnnData, keys: Keys, *, fractions: bool = False) -> None:
     """Raise what :func:`scae.check` calls an error, and warn of what it calls a warning."""
     report = check(
-        adata, layer=keys.layer, categorical=keys.all_categorical, continuous=keys.continuous, size_factor=keys.size_factor
+        adata,
+        layer=keys.layer,
+        categorical=keys.all_categorical,
+        continuous=keys.continuous,
+        size_factor=keys.size_factor,
+        fractions=fractions,
     )
     report.raise_errors()
     for message in report.warnings:
@@ -172,16 +191,17 @@ def level_codes(values: Sequence[str] | NDArray, key: str, levels: tuple[str, ..
     return np.array([place[v] for v in values], np.int64)
 
 
-def _positions(adata: AnnData, data: DataSpec) -> NDArray[np.int64]:
-    """Columns of the model's genes; further genes of the query are passed over."""
+def _positions(adata: AnnData, data: DataSpec, *, may_lack: bool) -> NDArray[np.int64]:
+    """Columns of the model's genes, −1 for one that may be missing; further genes of the query are passed over."""
     position = adata.var_names.astype(str).get_indexer(list(data.genes))
     missing = np.flatnonzero(position < 0)
-    if missing.size:
+    if missing.size and not (may_lack and missing.size < position.size):
         names = ", ".join(data.genes[i] for i in missing[:5])
         raise GenesError(
             f"{missing.size} of the model's {len(data.genes)} genes are not in adata.var_names (e.g. {names}; adata has e.g. "
             f"{', '.join(adata.var_names[:3])}). Use the same kind of gene names, or add the missing genes with zero counts "
-            "if they were measured and never seen: anndata.concat([...], join='outer', fill_value=0)."
+            "if they were measured and never seen: anndata.concat([...], join='outer', fill_value=0). A model fitted with the "
+            "corruption 'gene_dropout' can be embedded and denoised without some of its genes."
         )
     return position.astype(np.int64)
 
