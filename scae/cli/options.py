@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import parts, presets
+from .. import config, parts, presets
 from ..errors import ConfigError, ModelFileError, unknown
 from ..model import ModelSpec
 from ..plan import TrainPlan
@@ -35,6 +35,7 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     keys.add_argument("--categorical-covariates", nargs="+", default=(), metavar="KEY", help="further categorical obs columns")
     keys.add_argument("--continuous-covariates", nargs="+", default=(), metavar="KEY", help="continuous obs columns")
     keys.add_argument("--size-factor", metavar="KEY", help="obs column of the exposure (total over the modelled genes)")
+    keys.add_argument("--label-key", metavar="KEY", help="obs column of the labels that a prior reads")
     keys.add_argument("--mask-var", metavar="KEY", help="var column of the genes to model (highly_variable where present)")
     keys.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     keys.add_argument("--random-state", type=int, default=0, help="seed (0)")
@@ -68,11 +69,11 @@ def preset_from(args: argparse.Namespace) -> Preset:
 def with_given(base: Preset, args: argparse.Namespace) -> Preset:
     """A preset with the parts, fields and training that the options give."""
     given = {key.partition(".")[2].replace(".", "_"): value for key, value in vars(args).items() if "." in key}
-    return presets.changed(base, given)
+    return config.changed(base, given)
 
 
 def parse_option(name: str, word: str) -> Any:
-    """The value of one option of a model or plan, named as in :func:`scae.presets.changed`; numbers of a tuple joined by x.
+    """The value of one option of a model or plan, named as in :func:`scae.config.changed`; numbers of a tuple joined by x.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def read_config(path: str) -> Preset:
         raise FileNotFoundError(f"there is no file {path}.") from None
     except ValueError as fault:
         raise ModelFileError(f"{path} is not JSON ({fault}).") from fault
-    return presets.from_plain(given if isinstance(given, dict) else {})
+    return config.from_plain(given if isinstance(given, dict) else {})
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -122,6 +123,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         "categorical_covariates",
         "continuous_covariates",
         "size_factor",
+        "label_key",
         "mask_var",
         "device",
         "random_state",

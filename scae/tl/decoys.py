@@ -72,6 +72,7 @@ def decoys(
         categorical_covariates=categorical,
         continuous_covariates=tuple(key for key, *_ in data.continuous),
         size_factor=data.size_factor,
+        label_key=None if data.label is None else data.label[0],
         random_state=seed,
     )
     model, again = fit_preset(both, preset, options)

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .. import presets
+from .. import config
 from ..errors import ConfigError
 from ..model import ModelSpec
 from ..presets import Preset
@@ -60,7 +60,7 @@ def grid(base: Candidate, **options: Sequence[Any]) -> dict[str, Preset]:
     for values in itertools.product(*options.values()):
         given = dict(zip(options, values, strict=True))
         varied = [f"{name}={_word(value)}" for name, value in given.items() if len(options[name]) > 1]
-        made[" ".join([head, *varied])] = presets.changed(as_preset(base), given)
+        made[" ".join([head, *varied])] = config.changed(as_preset(base), given)
     return made
 
 

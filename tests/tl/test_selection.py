@@ -14,6 +14,7 @@ from anndata import AnnData
 from helpers import QUICK, counts_like
 
 import scae
+from scae import config
 from scae.errors import ConfigError, MissingKeyError
 from scae.tl import baselines, splits
 from scae.tl.choosing import summarize
@@ -277,10 +278,10 @@ def test_what_is_not_allowed(specs, options, fault, said, pbmc):
 
 def test_options_of_a_preset_by_name():
     base = scae.presets.find("denoiser")
-    assert scae.presets.changed(base, {}) == base
+    assert config.changed(base, {}) == base
     with pytest.raises(MissingKeyError, match="did you mean 'bottleneck_dim'"):
-        scae.presets.changed(base, {"botleneck_dim": 3})
+        config.changed(base, {"botleneck_dim": 3})
     with pytest.raises(MissingKeyError, match="beta"):
         scae.tl.grid("dca", bottleneck_beta=[1.0])
     with pytest.raises(ConfigError, match="'spec' is needed"):
-        scae.presets.from_plain({"plan": {}})
+        config.from_plain({"plan": {}})
