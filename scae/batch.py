@@ -35,6 +35,10 @@ class DataSpec:
         ``(column, levels)`` of each categorical covariate.
     continuous
         ``(column, mean, standard deviation)`` of each continuous covariate over the training cells.
+    order
+        The genes, as positions in ``genes``, along the genome, where the network asks for it; empty: as listed.
+    breaks
+        Positions in ``order`` at which a further chromosome begins.
     """
 
     genes: tuple[str, ...]
@@ -45,6 +49,8 @@ class DataSpec:
     batch_key: str | None = None
     categorical: tuple[tuple[str, tuple[str, ...]], ...] = ()
     continuous: tuple[tuple[str, float, float], ...] = ()
+    order: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
 
     @property
     def n_genes(self) -> int:

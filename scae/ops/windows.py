@@ -1,0 +1,97 @@
+"""Windows of an axis on which features have places: a convolution from CSR, and the way from places back to features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import threads
+from ..batch import CountBatch
+from ..kernels.windows import into_windows, onto_kernel
+
+_CHUNKS = 16
+
+
+def sparse_windows(batch: CountBatch, kernel: Tensor, place: Tensor, n_windows: int) -> Tensor:
+    """A one-dimensional convolution of the stored values of a batch, stride = kernel size; gradient for the kernel only.
+
+    Parameters
+    ----------
+    batch
+        ``(cells, genes)`` as CSR; its values have the dtype of ``kernel``.
+    kernel
+        ``(size, channels)``.
+    place
+        ``(genes,)`` int64, the place of each gene on the axis, below ``n_windows · size``.
+    n_windows
+        Windows of ``size`` places on the axis.
+
+    Returns
+    -------
+    Tensor
+        ``(cells, n_windows · channels)``; the channels of a window lie together. An empty window is zero.
+    """
+    return _SparseWindows.apply(batch, kernel, place // len(kernel), place % len(kernel), n_windows)
+
+
+class _SparseWindows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, batch: CountBatch, kernel: Tensor, window: Tensor, offset: Tensor, n_windows: int) -> Tensor:
+        ctx.batch, ctx.window, ctx.offset, ctx.shape = batch, window, offset, kernel.shape
+        width = kernel.shape[1]
+        if kernel.device.type != "cpu":
+            out = kernel.new_zeros(len(batch) * n_windows, width)
+            row = batch.cell * n_windows + window[batch.gene]
+            return out.index_add_(0, row, batch.value[:, None] * kernel[offset[batch.gene]]).view(len(batch), n_windows * width)
+        out = kernel.new_empty(len(batch), n_windows * width)
+        arrays = (batch.indptr, batch.gene, batch.value, window, offset, kernel.detach().contiguous(), out)
+        threads.run(into_windows, len(batch), *(a.numpy() for a in arrays), work=out.numel())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None, None]:
+        batch, window, offset, grad = ctx.batch, ctx.window, ctx.offset, grads[0].contiguous()
+        size, width = ctx.shape
+        if grad.device.type != "cpu":
+            row = batch.cell * (grad.shape[1] // width) + window[batch.gene]
+            terms = batch.value[:, None] * grad.view(-1, width)[row]
+            return None, grad.new_zeros(size, width).index_add_(0, offset[batch.gene], terms), None, None, None
+        out = grad.new_empty(_CHUNKS, size, width)
+        arrays = (batch.indptr, batch.gene, batch.value, window, offset, grad, out)
+        threads.run(onto_kernel, _CHUNKS, *(a.numpy() for a in arrays), work=batch.value.shape[0] * width)
+        return None, out.sum(0), None, None, None
+
+
+def take_places(x: Tensor, place: Tensor, feature: Tensor) -> Tensor:
+    """The columns of ``x`` at some places; torch's own gradient would add column by column.
+
+    Parameters
+    ----------
+    x
+        ``(cells, places)``.
+    place
+        ``(genes,)`` int64, no two alike.
+    feature
+        ``(places,)`` int64, the inverse: which gene is at a place, −1 where none is.
+
+    Returns
+    -------
+    Tensor
+        ``(cells, genes)``.
+    """
+    return _TakePlaces.apply(x, place, feature)
+
+
+class _TakePlaces(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, place: Tensor, feature: Tensor) -> Tensor:
+        ctx.save_for_backward(feature)
+        return x.index_select(1, place)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (feature,) = ctx.saved_tensors
+        back = grads[0].index_select(1, feature.clamp_min(0))
+        return back * (feature >= 0), None, None
