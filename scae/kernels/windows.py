@@ -12,9 +12,10 @@ def into_windows(start, stop, indptr, column, value, window, offset, kernel, out
     for row in range(start, stop):
         out[row, :] = 0.0
         for k in range(indptr[row], indptr[row + 1]):
-            v, base, o = value[k], window[column[k]] * width, offset[column[k]]
+            v, base = value[k], window[column[k]] * width
+            into, of = out[row, base : base + width], kernel[offset[column[k]]]
             for h in range(width):
-                out[row, base + h] += v * kernel[o, h]
+                into[h] += v * of[h]
 
 
 @jit
@@ -29,6 +30,7 @@ def onto_kernel(start, stop, indptr, column, value, window, offset, grad, out):
         out[chunk, :, :] = 0.0
         for row in range(rows * chunk // chunks, rows * (chunk + 1) // chunks):
             for k in range(indptr[row], indptr[row + 1]):
-                v, base, o = value[k], window[column[k]] * width, offset[column[k]]
+                v, base = value[k], window[column[k]] * width
+                into, of = out[chunk, offset[column[k]]], grad[row, base : base + width]
                 for h in range(width):
-                    out[chunk, o, h] += v * grad[row, base + h]
+                    into[h] += v * of[h]

@@ -82,6 +82,10 @@ class AdditiveCoder(Coder):
         self.groups, self.finish, self.main = groups, finish, key(next(iter(out)))
         self.up = cast(list[Blocks], nn.ModuleList(up))
 
+    def code_columns(self) -> Tensor:
+        """Without the zeros at which a dimension does not meet the other terms' units."""
+        return self.up[0].weight.flatten(0, 1).T if len(self.up) else self.out[self.main].weight
+
     def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         hidden = self._hidden(z, rng).flatten(1)  # (cells, groups · width)
         return {name[2:]: layer.readout(hidden, design) for name, layer in self.out.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import CountBatch, DataSpec, Encoded
+from ..errors import ConfigError
 from ..layers import Readout
 
 
@@ -39,6 +40,19 @@ class Coder(nn.Module, ABC):
     @abstractmethod
     def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         """The same, from covariates as the layers take them."""
+
+    def code_columns(self) -> Tensor:
+        """``(width, n_latent)``, the matrix by which the code first enters the decoder; of several read-outs the mean's.
+
+        Raises
+        ------
+        ConfigError
+            If the network has no such matrix.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no matrix whose columns could have norm one, which this bottleneck wants. "
+            "Take another network, such as 'mlp' or 'linear'."
+        )
 
     def start(self, biases: Mapping[str, Tensor]) -> None:
         """Set the bias ``(genes,)`` of some read-outs."""

@@ -124,6 +124,9 @@ class ConvolutionCoder(Coder):
         self.biases = cast(list[Tensor], nn.ParameterList(torch.zeros(u.n_out, device=deepest.bias.device) for u in up))
         self.finishes = cast(list[Finish], nn.ModuleList(finishes))
 
+    def code_columns(self) -> Tensor:
+        return self.deepest.weight
+
     def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         x = self.deepest(z, design).view(-1, self.channels)  # (cells · windows, channels)
         x = self.finishes[0](x, rng)

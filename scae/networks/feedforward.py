@@ -71,6 +71,9 @@ class Feedforward(Coder):
         weight = self.out[self.main].weight
         return weight.abs() if self.nonnegative else weight
 
+    def code_columns(self) -> Tensor:
+        return self.up[0].weight if len(self.up) else self.loadings()
+
     def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         for i, (layer, finish) in enumerate(zip(self.up, self.finishes, strict=True)):
             out = finish(layer(z, design), rng)  # (cells, width)

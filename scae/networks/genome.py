@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..batch import CountBatch, DataSpec
 from ..layers import Readout, uniform
-from ..ops.windows import sparse_windows, take_places
+from ..ops.windows import rearranged, sparse_windows
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FirstConvolution(nn.Module):
 
     def _of_dense(self, x: Tensor) -> Tensor:
         """The convolution of a few dense rows ``(n, genes)``."""
-        spread = x.index_select(1, self.feature.clamp_min(0)) * (self.feature >= 0)  # (n, places)
+        spread = rearranged(x, self.feature, self.place)  # (n, places)
         return (spread.view(-1, len(self.weight)) @ self.weight).view(len(x), self.n_windows * len(self.bias))
 
 
@@ -191,7 +191,7 @@ class GenomeReadout(Readout):
 
     def full(self) -> Tensor:
         along = (self.map @ self.out.up.matrix()).flatten(1)  # (cells, places)
-        value = take_places(along, self.out.place, self.out.feature) + self.out.bias
+        value = rearranged(along, self.out.place, self.out.feature) + self.out.bias
         return value if self.out.design is None else value + self.design @ self.out.design.T
 
     def at(self, cell: Tensor, gene: Tensor) -> Tensor:

@@ -71,11 +71,19 @@ class TiedFeedforward(Coder):
         self.up = cast(list[Dense], nn.ModuleList(up))  # without weights where the encoder's are used
         self.finishes = cast(list[Finish], nn.ModuleList(finishes))
 
+    def weights(self) -> list[Tensor]:
+        """The decoder's matrices from the genes on, ``(out, in)`` each; of the numbers for the bottleneck, the code's only."""
+        down = [self.down.first.weight] + [layer.weight.T for layer in self.down.deeper]
+        down[-1] = down[-1][:, : self.n_latent]
+        own = [layer.weight for layer in reversed(self.up)]
+        return down[:1] + [mine if mine.shape[1] else shared for shared, mine in zip(down[1:], own, strict=True)]
+
+    def code_columns(self) -> Tensor:
+        return self.weights()[-1]
+
     def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
-        weights = [self.down.first.weight] + [layer.weight.T for layer in self.down.deeper]  # each (out, in) on the way up
-        weights[-1] = weights[-1][:, : self.n_latent]  # of the numbers for the bottleneck, those that are the code
+        weights = self.weights()
         for layer, weight, finish in zip(self.up, weights[:0:-1], self.finishes, strict=True):
-            own = layer.weight.shape[1] > 0
-            z = finish(layer.readout(z, design, None if own else weight).full(), rng)  # (cells, width)
+            z = finish(layer.readout(z, design, weight).full(), rng)  # (cells, width)
         tied = {self.main: weights[0]}  # (genes, width)
         return {name[2:]: layer.readout(z, design, tied.get(name)) for name, layer in self.out.items()}

@@ -64,34 +64,36 @@ class _SparseWindows(torch.autograd.Function):
         return None, out.sum(0), None, None, None
 
 
-def take_places(x: Tensor, place: Tensor, feature: Tensor) -> Tensor:
-    """The columns of ``x`` at some places; torch's own gradient would add column by column.
+def rearranged(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """The columns of ``x`` in another order, zero where there is none; torch's own gradient would add column by column.
 
     Parameters
     ----------
     x
-        ``(cells, places)``.
-    place
-        ``(genes,)`` int64, no two alike.
-    feature
-        ``(places,)`` int64, the inverse: which gene is at a place, −1 where none is.
+        ``(cells, n)``.
+    index
+        ``(m,)`` int64, which column of ``x`` each column of the result is, no two alike; −1 for zeros.
+    inverse
+        ``(n,)`` int64, where each column of ``x`` has gone; −1 for nowhere.
 
     Returns
     -------
     Tensor
-        ``(cells, genes)``.
+        ``(cells, m)``.
     """
-    return _TakePlaces.apply(x, place, feature)
+    return _Rearranged.apply(x, index, inverse)
 
 
-class _TakePlaces(torch.autograd.Function):
+class _Rearranged(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, place: Tensor, feature: Tensor) -> Tensor:
-        ctx.save_for_backward(feature)
-        return x.index_select(1, place)
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return _columns(x, index)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (feature,) = ctx.saved_tensors
-        back = grads[0].index_select(1, feature.clamp_min(0))
-        return back * (feature >= 0), None, None
+        return _columns(grads[0], *ctx.saved_tensors), None, None
+
+
+def _columns(x: Tensor, index: Tensor) -> Tensor:
+    return x.index_select(1, index.clamp_min(0)).mul_(index >= 0)

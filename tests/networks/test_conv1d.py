@@ -19,7 +19,7 @@ from scae.batch import DataSpec
 from scae.errors import ConfigError
 from scae.networks import Conv1d, design_matrix
 from scae.networks.genome import Axis
-from scae.ops.windows import sparse_windows, take_places
+from scae.ops.windows import rearranged, sparse_windows
 
 GENES, CHROMOSOMES = 29, (11, 1, 17)
 WINDOWS, CHANNELS = (4, 2), (3, 5)
@@ -78,7 +78,7 @@ def agree(got: torch.Tensor, want: torch.Tensor, weights: list[torch.Tensor]) ->
     """Equal values, and equal gradients of a random projection."""
     torch.testing.assert_close(got, want)
     v = torch.randn(got.shape, generator=torch.Generator().manual_seed(3), dtype=got.dtype)
-    for one, two in zip(*(torch.autograd.grad((out * v).sum(), weights) for out in (got, want)), strict=True):
+    for one, two in zip(*(torch.autograd.grad((out * v).sum(), weights, retain_graph=True) for out in (got, want)), strict=True):
         torch.testing.assert_close(one, two)
 
 
@@ -91,10 +91,11 @@ def test_encoder_is_torchs_on_the_dense_input(rng):
 def test_centred_and_scaled_input_is_torchs_too(rng):
     made, b = coder(PLAIN, levels=2), batch(rng, levels=2)
     for groups in (1, 2):
-        mean, sd = torch.randn(groups, GENES, dtype=torch.float64), torch.rand(GENES, dtype=torch.float64) + 0.5
+        mean = torch.randn(groups, GENES, dtype=torch.float64, requires_grad=True)
+        sd = torch.rand(GENES, dtype=torch.float64) + 0.5
         seen = b.standardized(mean, sd)
         got = made.down(seen, torch.zeros(len(b), spec(2).n_design, dtype=torch.float64), None)
-        agree(got.stats, torch_encoder(made, seen.dense()), list(made.down.first.parameters())[:1])
+        agree(got.stats, torch_encoder(made, seen.dense()), [made.down.first.weight, mean])
 
 
 def test_transposed_decoder_is_torchs():
@@ -203,10 +204,12 @@ def test_value_and_gradient_of_the_op_are_dense(cells, genes, channels, size, se
     agree(sparse_windows(b, kernel, place, n_windows), want, [kernel])
 
 
-def test_places_are_taken_and_given_back():
+def test_columns_are_rearranged_and_given_back():
     x = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
     place, feature = torch.tensor([5, 0, 3]), torch.tensor([1, -1, -1, 2, -1, 0, -1, -1])
-    agree(take_places(x, place, feature), x[:, place], [x])
+    agree(rearranged(x, place, feature), x[:, place], [x])
+    y = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    agree(rearranged(y, feature, place), torch.zeros(3, 8, dtype=torch.float64).index_copy(1, place, y), [y])
 
 
 @pytest.mark.parametrize("n", [2, 4])

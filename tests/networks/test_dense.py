@@ -110,6 +110,24 @@ def test_as_many_layers_share_their_weights_as_asked(tied, rng):
     torch.testing.assert_close(made.decode(z, design, None)["mean"].full(), x @ up[0].T + made.out["p_mean"].bias)
 
 
+COLUMNS = [
+    Linear(), Linear(nonnegative=True), MLP(hidden=(8,)), MLP(decoder_hidden=()), Tied(()), Tied((8,)), Tied((8,), tied_layers=1),
+    Additive(), Additive(term_size=2), Additive(term_hidden=()), Conv1d(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("network", COLUMNS, ids=repr)
+def test_code_columns_carry_the_code(network, rng):
+    """A dimension scaled up with its column scaled down: the same read-out."""
+    made, (_, design) = coder(network), batch(rng)
+    z, factor = torch.randn(7, 4, dtype=torch.float64), torch.tensor([0.5, 2.0, 3.0, 0.1], dtype=torch.float64)
+    before = made.decode(z, design, None)["mean"].full()
+    made.code_columns().data.mul_(factor)
+    if network == Linear(nonnegative=True):
+        made.out["p_mean"].weight.data.mul_(factor)
+    torch.testing.assert_close(made.decode(z / factor, design, None)["mean"].full(), before)
+
+
 def test_more_tied_layers_than_there_are_are_refused():
     with pytest.raises(ConfigError, match=r"tied_layers is 3.*2 layers.*1 to 2"):
         Tied(hidden=(8,), tied_layers=3)
