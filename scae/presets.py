@@ -94,7 +94,7 @@ def _dca(likelihood: Likelihood) -> Preset:
     )
     plan = TrainPlan(
         epochs=300, min_steps=1, max_steps=30_000, batch_size=32, optimizer="rmsprop", lr=1e-3, eps=1e-7, lr_warmup=0.0,
-        kl_warmup=0.0, clip=5.0, averaging=0.0, patience=0.05,
+        kl_warmup=0.0, clip=5.0, averaging=0.0, held_out=0.1, patience=0.05, plateau=10 / 300, checks=300,
     )  # fmt: skip
     return Preset(spec, plan, "Eraslan 2019, doi:10.1038/s41467-018-07931-2")
 
