@@ -85,6 +85,8 @@ class CountBatch:
     shift
         ``(1, genes)`` for all cells, or ``(levels, genes)`` by the first covariate: subtracted from every gene, zeros included;
         the first layer folds it into its bias.
+    noise_sd
+        Standard deviation of the Gaussian noise that the first layer is to add to every gene of its input, zeros included.
     """
 
     indptr: Tensor
@@ -95,6 +97,7 @@ class CountBatch:
     continuous: Tensor
     n_genes: int
     shift: Tensor | None = None
+    noise_sd: float = 0.0
 
     def __len__(self) -> int:
         return self.library.shape[0]

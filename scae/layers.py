@@ -95,11 +95,28 @@ class FirstLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out, device=rng.device))
         self.design = nn.Parameter(torch.zeros(n_design, n_out, device=rng.device)) if n_design else None
 
-    def forward(self, batch: CountBatch, design: Tensor) -> Tensor:
+    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None = None) -> Tensor:
         out = sparse_linear(batch, self.weight) + self.bias
         if batch.shift is not None:
             out = out - batch.by_group(batch.shift @ self.weight)
+        if batch.noise_sd and rng is not None:
+            out = out + batch.noise_sd * self.noise(len(batch), rng)
         return out if self.design is None else out + design @ self.design
+
+    def noise(self, n: int, rng: torch.Generator) -> Tensor:
+        """What unit Gaussian noise on every gene of the input adds to the output: ``(n, n_out)`` draws from N(0, WᵀW).
+
+        Noise on zeros is not sparse, so where the output is narrower than the input it is drawn there: ξR with RᵀR = WᵀW has
+        the law of εW at the cost of ``n_out`` draws a cell. It carries the gradient of the weight, as εW would.
+        """
+        genes, width = self.weight.shape
+        xi = torch.randn(n, min(genes, width), generator=rng, device=self.weight.device, dtype=self.weight.dtype)
+        if width >= genes:
+            return xi @ self.weight
+        gram = self.weight.T @ self.weight
+        jitter = 1e-6 * gram.diagonal().detach().mean() + torch.finfo(gram.dtype).tiny  # a unit without weights has rank nought
+        factor, _ = torch.linalg.cholesky_ex(gram + jitter * torch.eye(width, device=gram.device, dtype=gram.dtype))
+        return xi @ factor.T
 
     def jacobian_sq(self, u: Tensor) -> Tensor:
         """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, n_out)``; the input is what the encoder sees."""
@@ -137,7 +154,7 @@ class Ladder(nn.Module):
         self.finishes = nn.ModuleList(finishes)
 
     def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Encoded:
-        first = self.first(batch, design)  # (cells, width)
+        first = self.first(batch, design, rng)  # (cells, width)
         return Encoded(self.rest(first, design, rng), first, lambda x: self.rest(x, design, rng), self.first.jacobian_sq)
 
     def rest(self, x: Tensor, design: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -70,11 +70,13 @@ class FirstConvolution(nn.Module):
         self.register_buffer("place", axis.place, persistent=False)
         self.register_buffer("feature", axis.feature, persistent=False)
 
-    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Tensor:  # noqa: ARG002
+    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Tensor:
         """``(cells, windows · channels)``; the channels of a window lie together."""
         out = sparse_windows(batch, self.weight, self.place, self.n_windows)
         if batch.shift is not None:
             out = out - batch.by_group(self._of_dense(batch.shift))
+        if batch.noise_sd and rng is not None:
+            out = out + batch.noise_sd * self.noise(len(batch), rng)
         level = self.bias if self.design is None else self.bias + design @ self.design
         return (out.view(len(batch), self.n_windows, -1) + level.view(-1, 1, len(self.bias))).flatten(1)
 

@@ -191,6 +191,14 @@ def test_noise_has_the_covariance_of_the_layer():
     assert (drawn.mean(0).abs() * math.sqrt(len(drawn)) / want.diagonal().sqrt().clamp_min(1e-12)).max() < 5
 
 
+def test_noise_enters_with_a_generator_alone(rng):
+    first, b, design = coder(PLAIN).down.first, batch(rng), torch.zeros(6, 0, dtype=torch.float64)
+    noisy, clean = replace(b, noise_sd=0.3), first(b, design, None)
+    assert torch.equal(first(noisy, design, None), clean)
+    drawn = 0.3 * first.noise(6, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(first(noisy, design, torch.Generator().manual_seed(5)), clean + drawn)
+
+
 @given(st.integers(0, 6), st.integers(1, 20), st.integers(1, 5), st.integers(2, 5), st.integers(0, 50))
 def test_value_and_gradient_of_the_op_are_dense(cells, genes, channels, size, seed):
     rng = np.random.default_rng(seed)
