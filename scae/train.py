@@ -192,7 +192,7 @@ def score(
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     out = []
-    for _, batch in source.blocks(1024, rows):
+    for _, batch in source.blocks(max(1024 // model.spec.bottleneck.n_samples, 1), rows):
         batch = batch.to(model.device)
         out.append(torch.stack([model(batch, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0).cpu())
     return torch.cat(out) if out else torch.empty(0)

@@ -34,6 +34,7 @@ class FitOptions(TypedDict, total=False):
     categorical_covariates: Sequence[str]
     continuous_covariates: Sequence[str]
     size_factor: str | None
+    label_key: str | None
     mask_var: str | NDArray[np.bool_] | None
     plan: TrainPlan | None
     device: str
@@ -49,6 +50,7 @@ def fit(
     categorical_covariates: Sequence[str] = (),
     continuous_covariates: Sequence[str] = (),
     size_factor: str | None = None,
+    label_key: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     plan: TrainPlan | None = None,
     device: str = "auto",
@@ -70,6 +72,8 @@ def fit(
         Further ``obs`` columns told to the encoder and the decoder.
     size_factor
         ``obs`` column of the exposure; None for each cell's total over the modelled genes.
+    label_key
+        ``obs`` column of the labels that a prior reads (``label_normal``); missing values are unknown labels.
     mask_var
         Genes to model: a ``var`` column, or ``(genes,)`` bool; None for ``var["highly_variable"]`` where present, else all.
     plan
@@ -102,6 +106,7 @@ def fit(
         categorical_covariates=categorical_covariates,
         continuous_covariates=continuous_covariates,
         size_factor=size_factor,
+        label_key=label_key,
         mask_var=mask_var,
         plan=plan,
         device=device,
@@ -114,7 +119,16 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions, progress: bool | N
     """The fitted model, and the counts that it was fitted to."""
     categorical = _names(options.get("categorical_covariates", ()))
     continuous = _names(options.get("continuous_covariates", ()))
-    keys = Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+    keys = Keys(
+        options.get("layer"),
+        options.get("batch_key"),
+        categorical,
+        continuous,
+        options.get("size_factor"),
+        options.get("label_key"),
+    )
+    if keys.label is not None and not preset.spec.bottleneck.uses_labels:
+        raise ConfigError(f"label_key is {keys.label!r}, but no part of this model reads labels; the prior 'label_normal' does.")
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys)
