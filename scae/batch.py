@@ -35,6 +35,10 @@ class DataSpec:
         ``(column, levels)`` of each categorical covariate.
     continuous
         ``(column, mean, standard deviation)`` of each continuous covariate over the training cells.
+    order
+        The genes, as positions in ``genes``, along the genome, where the network asks for it; empty: as listed.
+    breaks
+        Positions in ``order`` at which a further chromosome begins.
     label
         ``(column, levels)`` of the labels that a prior reads; None where none does.
     """
@@ -48,6 +52,8 @@ class DataSpec:
     categorical: tuple[tuple[str, tuple[str, ...]], ...] = ()
     continuous: tuple[tuple[str, float, float], ...] = ()
     label: tuple[str, tuple[str, ...]] | None = None
+    order: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
 
     @property
     def n_genes(self) -> int:

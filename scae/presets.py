@@ -12,7 +12,7 @@ from .errors import unknown
 from .likelihoods import NB, ZINB, Bernoulli, GaussianLikelihood, Poisson
 from .likelihoods.base import Likelihood
 from .model import ModelSpec
-from .networks import MLP, Linear, Network, Tied
+from .networks import MLP, Conv1d, Linear, Network, Tied
 from .plan import TrainPlan
 from .priors import Vamp
 from .transforms import Log1p, LogNormalized, Presence
@@ -218,6 +218,16 @@ def atac() -> Preset:
     network = MLP(dropout=0.1)
     spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
     return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")
+
+
+@_preset("conv")
+def conv() -> Preset:
+    """Presence of peaks along the genome: a convolutional Bernoulli VAE for scATAC."""
+    network = Conv1d(dropout=0.1)
+    spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
+    return Preset(
+        spec, TrainPlan(), "Masci 2011, doi:10.1007/978-3-642-21735-7_7; peaks along the genome: cf. Yuan & Kelley 2022"
+    )
 
 
 @_preset("ldvae")

@@ -137,7 +137,7 @@ def fit_preset(
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys, fractions=takes_fractions(preset.spec))
-    data, source = prepare(adata, keys, options.get("mask_var"))
+    data, source = prepare(adata, keys, options.get("mask_var"), ordered=preset.spec.network.needs_order)
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
         history = train(made, source, plan, rng, progress=progress)

@@ -16,6 +16,7 @@ from ..batch import DataSpec
 from ..checks import check, matrix
 from ..errors import CategoryError, ConfigError, GenesError, unknown
 from ..source import CountMatrix
+from .coordinates import genome_order
 
 log = logging.getLogger("scae")
 
@@ -43,9 +44,15 @@ def keys_of(data: DataSpec, layer: str | None) -> Keys:
     return Keys(data.layer if layer is None else layer, data.batch_key, categorical, continuous, data.size_factor)
 
 
-def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None) -> tuple[DataSpec, CountMatrix]:
-    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves."""
+def prepare(
+    adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None, *, ordered: bool = False
+) -> tuple[DataSpec, CountMatrix]:
+    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves.
+
+    ``ordered`` also asks for the genes' order along the genome.
+    """
     genes = np.flatnonzero(gene_mask(adata, mask_var))
+    order, breaks = genome_order(adata.var.iloc[genes]) if ordered else ((), ())
     x = _csr(adata, keys.layer, genes)
     totals = np.asarray(x.sum(1), np.float64).ravel()
     some = totals > 0
@@ -63,6 +70,8 @@ def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None
         batch_key=keys.batch_key,
         categorical=tuple((key, tuple(sorted(set(adata.obs[key].astype(str))))) for key in keys.all_categorical),
         continuous=tuple((key, float(v.mean()), float(v.std()) or 1.0) for key, v in columns.items()),
+        order=order,
+        breaks=breaks,
         label=None if keys.label is None else (keys.label, _label_levels(adata, keys.label)),
     )
     return data, _assemble(adata, data, x)
