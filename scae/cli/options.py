@@ -39,9 +39,9 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
             metavar="NAME",
             help=f"one of: {', '.join(parts.names(kind))}",
         )
-        for name, (text, parse) in _fields_of_kind(kind).items():
-            flag = f"--{kind}-{name.replace('_', '-')}"
-            group.add_argument(flag, dest=f"spec.{kind}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
+        _add_fields(group, kind, f"spec.{kind}")
+    for kind, owner in _nested_kinds().items():
+        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
     for f in dataclasses.fields(TrainPlan):
@@ -60,6 +60,9 @@ def preset_from(args: argparse.Namespace) -> Preset:
         where, *path = key.split(".")
         if where == "spec" and len(path) == 1:
             spec[path[0]] = {"name": value} if value != spec[path[0]]["name"] else spec[path[0]]
+        elif where == "spec" and len(path) == 3:  # a field of a part within a part
+            inner = spec[path[0]].get(path[1], {})
+            spec[path[0]][path[1]] = ({"name": inner} if isinstance(inner, str) else inner) | {path[2]: value}
         elif where == "spec":
             spec[path[0]][path[1]] = value
         elif where == "plan" and path:
@@ -85,6 +88,22 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
+
+
+def _nested_kinds() -> dict[str, str]:
+    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
+    owners: dict[str, str] = {}
+    for owner in _model_fields():
+        for name in parts.names(owner):
+            fields = dataclasses.fields(parts.find(owner, name))
+            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
+    return owners
+
+
+def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
+    for name, (text, parse) in _fields_of_kind(kind).items():
+        flag = f"--{kind}-{name.replace('_', '-')}"
+        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
 
 
 def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
