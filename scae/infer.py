@@ -19,14 +19,20 @@ _BLOCK = 512
 
 
 @torch.no_grad()
-def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The posterior mean and standard deviation of the latent, ``(cells, dim)`` each; a point has none."""
+def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+    """The posterior mean and standard deviation of the latent, ``(cells, dim)`` each; a point has none.
+
+    Third, of a bottleneck that chooses from codebooks, the code of each cell in each book ``(cells, books)``; else None.
+    """
     model.eval()
     mean, sd = np.empty((2, len(source), model.spec.bottleneck.dim), np.float32)
+    codes = []
     for rows, batch in source.blocks(_BLOCK):
         code = model.encode(batch.to(model.device))
         mean[rows], sd[rows] = code.point.cpu().numpy(), code.sd.cpu().numpy()
-    return mean, sd
+        if "code" in code.trace:
+            codes.append(code.trace["code"].cpu().numpy())
+    return mean, sd, np.concatenate(codes) if codes else None
 
 
 @torch.no_grad()

@@ -104,6 +104,8 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
+        if self.spec.bottleneck.unit_columns:
+            z = z / self.coder.code_columns().norm(dim=0).clamp_min(1e-12)
         read = self.coder.decode(z, design_matrix(batch, self.data), rng)
         free = {name[2:]: value for name, value in self.free.items()}
         return Parameters({**read, **free}, batch.library, self.data.median_library)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .batch import CountBatch, DataSpec, Encoded
+from .errors import ConfigError
 from .layers import ACTIVATIONS, NORMS, Dense, Finish, Ladder, Readout
 from .parts import option, part
 
@@ -30,6 +31,19 @@ class Coder(nn.Module, ABC):
     @abstractmethod
     def decode(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
         """The read-outs by name, from a latent ``(cells, n_latent)``."""
+
+    def code_columns(self) -> Tensor:
+        """``(width, n_latent)``, the matrix by which the code first enters the decoder; of several read-outs the mean's.
+
+        Raises
+        ------
+        ConfigError
+            If the network has no such matrix.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no matrix whose columns could have norm one, which this bottleneck wants. "
+            "Take another network, such as 'mlp' or 'linear'."
+        )
 
     def start(self, biases: Mapping[str, Tensor]) -> None:
         """Set the bias ``(genes,)`` of some read-outs."""
@@ -67,6 +81,9 @@ class Feedforward(Coder):
             z = finish(layer(z, design), rng)  # (cells, width)
         return {key[2:]: layer.readout(z, design) for key, layer in self.out.items()}
 
+    def code_columns(self) -> Tensor:
+        return (self.up[0] if len(self.up) else next(iter(self.out.values()))).weight
+
 
 class TiedFeedforward(Coder):
     """A decoder that is the encoder read backwards: every weight matrix is used twice, biases are the decoder's own."""
@@ -84,6 +101,10 @@ class TiedFeedforward(Coder):
             z = finish(z @ weight + bias, rng)  # (cells, width)
         tied = {self.main: weights[0].T}  # (genes, width)
         return {key[2:]: layer.readout(z, design, tied.get(key)) for key, layer in self.out.items()}
+
+    def code_columns(self) -> Tensor:
+        last = self.down.deeper[-1].weight if len(self.down.deeper) else self.down.first.weight.T
+        return last[: self.n_latent].T
 
 
 def _feedforward(

@@ -21,6 +21,7 @@ class Bottleneck(ABC):
     start_cells: int = 0  # how many encoded training cells :meth:`start` wants
     n_samples: int = 1  # how many draws a cell a loss is made of
     uses_labels: bool = False  # whether it reads the cells' labels
+    unit_columns: bool = False  # the decoder takes the code through columns of norm one, so that the code's size means something
 
     @property
     @abstractmethod

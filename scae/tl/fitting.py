@@ -115,7 +115,7 @@ def fit(
     return _fit(adata, _as_preset(model), options)[0]
 
 
-def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+def _fit(adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None) -> tuple[Autoencoder, CountMatrix]:
     """The fitted model, and the counts that it was fitted to."""
     categorical = _names(options.get("categorical_covariates", ()))
     continuous = _names(options.get("continuous_covariates", ()))
@@ -135,18 +135,18 @@ def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencod
     data, source = prepare(adata, keys, options.get("mask_var"))
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
-        history = train(made, source, plan, rng)
+        history = train(made, source, plan, rng, progress=progress)
     made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return made, source
 
 
-def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
-    """A fitted model (fitted now, if it is not yet) and these cells as it takes them."""
+def fitted(adata: AnnData, model: Model, options: FitOptions, *, progress: bool | None = None) -> tuple[Autoencoder, CountMatrix]:
+    """A fitted model (fitted now, if it is not yet) and these cells as it takes them; ``progress`` as in training."""
     for name in options:
         if name not in FitOptions.__annotations__:
             raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
     if not isinstance(model, Autoencoder):
-        return _fit(adata, _as_preset(model), options)
+        return _fit(adata, _as_preset(model), options, progress)
     settled = sorted(set(options) - {"layer"})
     if settled:
         raise ConfigError(
