@@ -86,7 +86,10 @@ def denoiser() -> Preset:
     return _vae(beta=0.1, decoder=(128,), plan=TrainPlan(held_out=0.0))
 
 
-def _coded(bottleneck: Bottleneck, paper: str, network: Network, corruption: Corruption = Thinning(low=0.3, high=0.9)) -> Preset:
+_THINNED = Thinning(low=0.3, high=0.9)
+
+
+def _coded(bottleneck: Bottleneck, paper: str, network: Network, corruption: Corruption = _THINNED) -> Preset:
     """NB counts of thinned cells through a bottleneck of another kind; no part of its cost is warmed up but a KL term."""
     return Preset(ModelSpec(corruption=corruption, network=network, bottleneck=bottleneck), TrainPlan(), paper)
 
@@ -109,9 +112,7 @@ def sparse() -> Preset:
 def sparse_kl() -> Preset:
     """Sparse by a target rate: 64 sigmoid units, each on in one cell of twenty."""
     network = MLP(dropout=0.1, encode_covariates=False)
-    return _coded(
-        SparseKL(dim=64, weight=10.0), "Lee, Ekanadham & Ng 2007, Advances in Neural Information Processing Systems 20", network
-    )
+    return _coded(SparseKL(dim=64, weight=10.0), "Lee, Ekanadham & Ng 2007, NIPS 20, 873–880", network)
 
 
 @_preset("contractive")
