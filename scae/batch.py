@@ -35,6 +35,8 @@ class DataSpec:
         ``(column, levels)`` of each categorical covariate.
     continuous
         ``(column, mean, standard deviation)`` of each continuous covariate over the training cells.
+    label
+        ``(column, levels)`` of the labels that a prior reads; None where none does.
     """
 
     genes: tuple[str, ...]
@@ -45,6 +47,7 @@ class DataSpec:
     batch_key: str | None = None
     categorical: tuple[tuple[str, tuple[str, ...]], ...] = ()
     continuous: tuple[tuple[str, float, float], ...] = ()
+    label: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def n_genes(self) -> int:
@@ -79,6 +82,8 @@ class CountBatch:
     shift
         ``(1, genes)`` for all cells, or ``(levels, genes)`` by the first covariate: subtracted from every gene, zeros included;
         the first layer folds it into its bias.
+    label
+        ``(cells,)`` int64, label codes, −1 where the label is not known; None where no part reads labels.
     """
 
     indptr: Tensor
@@ -89,6 +94,7 @@ class CountBatch:
     continuous: Tensor
     n_genes: int
     shift: Tensor | None = None
+    label: Tensor | None = None
 
     def __len__(self) -> int:
         return self.library.shape[0]
@@ -121,12 +127,21 @@ class CountBatch:
         """The same cells and genes with other values."""
         return replace(self, value=value)
 
+    def repeated(self, n: int) -> CountBatch:
+        """The cells ``n`` times over, as a whole: ``(n · cells,)``."""
+        ends = [self.indptr[1:] + i * self.indptr[-1] for i in range(n)]
+        whole = {name: getattr(self, name).repeat(n) for name in ("gene", "value")}
+        rows = {name: getattr(self, name).repeat(n, 1) for name in ("library", "covariates", "continuous")}
+        label = None if self.label is None else self.label.repeat(n)
+        return replace(self, indptr=torch.cat([self.indptr[:1], *ends]), label=label, **whole, **rows)
+
     def to(self, device: torch.device) -> CountBatch:
         """The batch on another device."""
         if self.value.device == device:
             return self
         names = ("indptr", "gene", "value", "library", "covariates", "continuous")
-        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+        moved = {n: getattr(self, n).to(device, non_blocking=True) for n in names}
+        return replace(self, **moved, label=None if self.label is None else self.label.to(device, non_blocking=True))
 
 
 class GeneStatistics(NamedTuple):
@@ -147,6 +162,12 @@ class Encoded(NamedTuple):
     again: Callable[[Tensor], Tensor]  # the rest of the encoder: another (cells, width) → (cells, n_stats)
     jacobian_sq: Callable[[Tensor], Tensor]  # u (cells, width) → ‖uᵀ ∂first/∂input‖², (cells,)
     groups: Tensor | None = None  # (cells,) int64, batch codes that the latent is to be free of
+    label: Tensor | None = None  # (cells,) int64, −1 where not known; None where no part reads labels
+
+    def repeated(self, n: int) -> Encoded:
+        """The cells ``n`` times over, as a whole, without encoding them again."""
+        groups, label = (None if codes is None else codes.repeat(n) for codes in (self.groups, self.label))
+        return self._replace(stats=self.stats.repeat(n, 1), first=self.first.repeat(n, 1), groups=groups, label=label)
 
 
 class Latent(NamedTuple):

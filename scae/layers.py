@@ -10,12 +10,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, silu
+from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, selu, silu, softplus
 
 from .batch import CountBatch, Encoded
 from .ops.linear import sparse_linear
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, silu)}
+_FUNCTIONS = (relu, leaky_relu, elu, selu, gelu, silu, softplus, torch.sigmoid, torch.tanh)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in _FUNCTIONS}
 
 
 class BatchNorm(nn.BatchNorm1d):

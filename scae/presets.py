@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .bottlenecks import VQ, Binary, Contractive, Deterministic, Gaussian, Sparse, SparseKL
+from .bottlenecks import VQ, Binary, Contractive, Deterministic, Gaussian, Hierarchical, Sparse, SparseKL
 from .bottlenecks.base import Bottleneck
 from .corruptions import Corruption, Masking, NoCorruption, Thinning
 from .errors import unknown
@@ -14,6 +14,7 @@ from .likelihoods.base import Likelihood
 from .model import ModelSpec
 from .networks import MLP, Linear, Network, Tied
 from .plan import TrainPlan
+from .priors import Vamp
 from .transforms import Log1p, LogNormalized, Presence
 
 
@@ -143,7 +144,7 @@ def _dca(likelihood: Likelihood) -> Preset:
     )
     plan = TrainPlan(
         epochs=300, min_steps=1, max_steps=30_000, batch_size=32, optimizer="rmsprop", lr=1e-3, eps=1e-7, lr_warmup=0.0,
-        kl_warmup=0.0, clip=5.0, averaging=0.0, patience=0.05,
+        kl_warmup=0.0, clip=5.0, averaging=0.0, held_out=0.1, patience=0.05, plateau=10 / 300, checks=300,
     )  # fmt: skip
     return Preset(spec, plan, "Eraslan 2019, doi:10.1038/s41467-018-07931-2")
 
@@ -184,6 +185,12 @@ def dca_normal() -> Preset:
     return _dca(GaussianLikelihood(target_scale="counts"))
 
 
+_SCVI_PLAN = TrainPlan(
+    epochs=400, min_steps=1, max_steps=56_250, lr=1e-3, eps=0.01, weight_decay=1e-6, lr_warmup=0.0, lr_final=1.0,
+    kl_warmup=1.0, clip=0.0, averaging=0.0, held_out=0.0,
+)  # fmt: skip
+
+
 @_preset("scvi")
 def scvi() -> Preset:
     """scVI 1.x: a VAE of ten dimensions with batch norm and ZINB counts, as published and planned there."""
@@ -193,11 +200,7 @@ def scvi() -> Preset:
         bottleneck=Gaussian(dim=10),
         likelihood=ZINB(),
     )
-    plan = TrainPlan(
-        epochs=400, min_steps=1, max_steps=56_250, lr=1e-3, eps=0.01, weight_decay=1e-6, lr_warmup=0.0, lr_final=1.0,
-        kl_warmup=1.0, clip=0.0, averaging=0.0, held_out=0.0,
-    )  # fmt: skip
-    return Preset(spec, plan, "Lopez 2018, doi:10.1038/s41592-018-0229-2")
+    return Preset(spec, _SCVI_PLAN, "Lopez 2018, doi:10.1038/s41592-018-0229-2")
 
 
 @_preset("pca")
@@ -213,3 +216,40 @@ def atac() -> Preset:
     network = MLP(dropout=0.1)
     spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
     return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")
+
+
+@_preset("ldvae")
+def ldvae() -> Preset:
+    """Linearly decoded VAE: scVI's encoder and plan, and a decoder whose weights are gene loadings."""
+    network = MLP(decoder_hidden=(), norm="batch", dropout=0.1, encode_covariates=False)
+    spec = ModelSpec(transform=Log1p(), network=network, bottleneck=Gaussian(dim=10), likelihood=NB())
+    return Preset(spec, _SCVI_PLAN, "Svensson 2020, doi:10.1093/bioinformatics/btaa169")
+
+
+@_preset("beta_vae")
+def beta_vae() -> Preset:
+    """β-VAE: a KL term of fourfold weight, for few and independent directions."""
+    spec = ModelSpec(bottleneck=Gaussian(dim=10, beta=4.0))
+    return Preset(spec, TrainPlan(kl_warmup=0.3), "Higgins 2017 (ICLR); Burgess 2018, doi:10.48550/arXiv.1804.03599")
+
+
+@_preset("cvae")
+def cvae() -> Preset:
+    """Conditional VAE: covariates are told to every layer of encoder and decoder, so that the latent need not hold them."""
+    network = MLP(hidden=(128, 128), dropout=0.1, encode_covariates=True, readout_covariates=True)
+    spec = ModelSpec(network=network, bottleneck=Gaussian(dim=10))
+    return Preset(spec, TrainPlan(), "Sohn 2015 (NeurIPS); Kingma 2014, doi:10.48550/arXiv.1406.5298")
+
+
+@_preset("hierarchical")
+def hierarchical() -> Preset:
+    """Ladder VAE: three latents, each the learned prior of the one below; the KL enters slowly, or upper ones stay unused."""
+    spec = ModelSpec(bottleneck=Hierarchical(dim=32, top_dims=(16, 8)))
+    return Preset(spec, TrainPlan(kl_warmup=0.5), "Sønderby 2016, doi:10.48550/arXiv.1602.02282")
+
+
+@_preset("vamp")
+def vamp() -> Preset:
+    """VAE whose prior is the mixture of the posteriors of learned pseudo-cells."""
+    spec = ModelSpec(bottleneck=Gaussian(dim=10, prior=Vamp()))
+    return Preset(spec, TrainPlan(kl_warmup=0.3), "Tomczak & Welling 2018, doi:10.48550/arXiv.1705.07120")

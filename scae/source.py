@@ -29,6 +29,8 @@ class CountMatrix:
         ``(cells, c)`` float, standardised.
     n_genes
         The number of modelled genes.
+    label
+        ``(cells,)`` int64 label codes, −1 where not known; None where no part reads labels.
     """
 
     indptr: NDArray[np.int64]
@@ -38,6 +40,7 @@ class CountMatrix:
     covariates: NDArray[np.int64]
     continuous: NDArray
     n_genes: int
+    label: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         csr.validate(self.indptr, self.gene, self.value, self.n_genes)
@@ -49,7 +52,8 @@ class CountMatrix:
         """Some cells, in the order asked for."""
         indptr, gene, value = map(torch.from_numpy, csr.gather(self.indptr, self.gene, self.value, rows))
         library, covariates, continuous = (torch.from_numpy(a[rows]) for a in (self.library, self.covariates, self.continuous))
-        return CountBatch(indptr, gene, value, library, covariates, continuous, self.n_genes)
+        label = None if self.label is None else torch.from_numpy(self.label[rows])
+        return CountBatch(indptr, gene, value, library, covariates, continuous, self.n_genes, label=label)
 
     def blocks(self, size: int, rows: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, CountBatch]]:
         """All cells (or ``rows``) in order, at most ``size`` at a time."""

@@ -8,8 +8,20 @@ from .binary import Binary
 from .contractive import Contractive
 from .deterministic import Deterministic
 from .gaussian import Gaussian, discrepancy
+from .hierarchical import Hierarchical
 from .sparse import Sparse
 from .sparse_kl import SparseKL
 from .vq import VQ
 
-__all__ = ["VQ", "Binary", "Bottleneck", "Contractive", "Deterministic", "Gaussian", "Sparse", "SparseKL", "discrepancy"]
+__all__ = [
+    "VQ",
+    "Binary",
+    "Bottleneck",
+    "Contractive",
+    "Deterministic",
+    "Gaussian",
+    "Hierarchical",
+    "Sparse",
+    "SparseKL",
+    "discrepancy",
+]

@@ -25,6 +25,7 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     keys.add_argument("--categorical-covariates", nargs="+", default=(), metavar="KEY", help="further categorical obs columns")
     keys.add_argument("--continuous-covariates", nargs="+", default=(), metavar="KEY", help="continuous obs columns")
     keys.add_argument("--size-factor", metavar="KEY", help="obs column of the exposure (total over the modelled genes)")
+    keys.add_argument("--label-key", metavar="KEY", help="obs column of the labels that a prior reads")
     keys.add_argument("--mask-var", metavar="KEY", help="var column of the genes to model (highly_variable where present)")
     keys.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     keys.add_argument("--random-state", type=int, default=0, help="seed (0)")
@@ -74,6 +75,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         "categorical_covariates",
         "continuous_covariates",
         "size_factor",
+        "label_key",
         "mask_var",
         "device",
         "random_state",

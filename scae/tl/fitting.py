@@ -34,6 +34,7 @@ class FitOptions(TypedDict, total=False):
     categorical_covariates: Sequence[str]
     continuous_covariates: Sequence[str]
     size_factor: str | None
+    label_key: str | None
     mask_var: str | NDArray[np.bool_] | None
     plan: TrainPlan | None
     device: str
@@ -49,6 +50,7 @@ def fit(
     categorical_covariates: Sequence[str] = (),
     continuous_covariates: Sequence[str] = (),
     size_factor: str | None = None,
+    label_key: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     plan: TrainPlan | None = None,
     device: str = "auto",
@@ -70,6 +72,8 @@ def fit(
         Further ``obs`` columns told to the encoder and the decoder.
     size_factor
         ``obs`` column of the exposure; None for each cell's total over the modelled genes.
+    label_key
+        ``obs`` column of the labels that a prior reads (``label_normal``); missing values are unknown labels.
     mask_var
         Genes to model: a ``var`` column, or ``(genes,)`` bool; None for ``var["highly_variable"]`` where present, else all.
     plan
@@ -102,6 +106,7 @@ def fit(
         categorical_covariates=categorical_covariates,
         continuous_covariates=continuous_covariates,
         size_factor=size_factor,
+        label_key=label_key,
         mask_var=mask_var,
         plan=plan,
         device=device,
@@ -110,29 +115,38 @@ def fit(
     return _fit(adata, _as_preset(model), options)[0]
 
 
-def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+def _fit(adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None) -> tuple[Autoencoder, CountMatrix]:
     """The fitted model, and the counts that it was fitted to."""
     categorical = _names(options.get("categorical_covariates", ()))
     continuous = _names(options.get("continuous_covariates", ()))
-    keys = Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+    keys = Keys(
+        options.get("layer"),
+        options.get("batch_key"),
+        categorical,
+        continuous,
+        options.get("size_factor"),
+        options.get("label_key"),
+    )
+    if keys.label is not None and not preset.spec.bottleneck.uses_labels:
+        raise ConfigError(f"label_key is {keys.label!r}, but no part of this model reads labels; the prior 'label_normal' does.")
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys)
     data, source = prepare(adata, keys, options.get("mask_var"))
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
-        history = train(made, source, plan, rng)
+        history = train(made, source, plan, rng, progress=progress)
     made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return made, source
 
 
-def fitted(adata: AnnData, model: Model, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
-    """A fitted model (fitted now, if it is not yet) and these cells as it takes them."""
+def fitted(adata: AnnData, model: Model, options: FitOptions, *, progress: bool | None = None) -> tuple[Autoencoder, CountMatrix]:
+    """A fitted model (fitted now, if it is not yet) and these cells as it takes them; ``progress`` as in training."""
     for name in options:
         if name not in FitOptions.__annotations__:
             raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
     if not isinstance(model, Autoencoder):
-        return _fit(adata, _as_preset(model), options)
+        return _fit(adata, _as_preset(model), options, progress)
     settled = sorted(set(options) - {"layer"})
     if settled:
         raise ConfigError(

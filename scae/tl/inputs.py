@@ -29,6 +29,7 @@ class Keys:
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     size_factor: str | None = None
+    label: str | None = None
 
     @property
     def all_categorical(self) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None
         batch_key=keys.batch_key,
         categorical=tuple((key, tuple(sorted(set(adata.obs[key].astype(str))))) for key in keys.all_categorical),
         continuous=tuple((key, float(v.mean()), float(v.std()) or 1.0) for key, v in columns.items()),
+        label=None if keys.label is None else (keys.label, _label_levels(adata, keys.label)),
     )
     return data, _assemble(adata, data, x)
 
@@ -102,7 +104,26 @@ def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
         np.stack(codes, 1) if codes else np.zeros((adata.n_obs, 0), np.int64),
         np.stack(columns, 1).astype(np.float32) if columns else np.zeros((adata.n_obs, 0), np.float32),
         len(data.genes),
+        None if data.label is None else _label_codes(adata, *data.label),
     )
+
+
+def _label_levels(adata: AnnData, key: str) -> tuple[str, ...]:
+    if key not in adata.obs:
+        raise unknown("obs column", key, adata.obs.columns, hint="label_key names the column of the labels.")
+    levels = tuple(sorted(set(adata.obs[key].dropna().astype(str))))
+    if not levels:
+        raise ConfigError(f"label_key is {key!r}, and obs[{key!r}] has no value. Label some cells, or choose another prior.")
+    return levels
+
+
+def _label_codes(adata: AnnData, key: str, levels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Codes ``(cells,)`` of labels; −1 where missing or new, and for all cells without the column: a query may be unlabelled."""
+    if key not in adata.obs:
+        return np.full(adata.n_obs, -1, np.int64)
+    place = {level: i for i, level in enumerate(levels)}
+    known = adata.obs[key].notna()
+    return np.array([place.get(v, -1) if k else -1 for v, k in zip(adata.obs[key].astype(str), known, strict=True)], np.int64)
 
 
 def verify(adata: AnnData, keys: Keys) -> None:
