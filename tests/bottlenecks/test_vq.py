@@ -161,7 +161,7 @@ def test_refit_is_the_same_fit():
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_codes_do_not_collapse_on_real_cells(seed):
     """Of 64 codes more than half are in use, and they keep cell types apart."""
     adata = anndata.read_h5ad(SHARED / "pbmc3k.h5ad")
