@@ -86,6 +86,7 @@ def check(
     categorical: Sequence[str] = (),
     continuous: Sequence[str] = (),
     size_factor: str | None = None,
+    fractions: bool = False,
 ) -> Report:
     """Look whether a matrix holds raw counts and whether the columns named are there and complete.
 
@@ -97,6 +98,8 @@ def check(
         The layer to look at; None for ``X``.
     categorical, continuous, size_factor
         ``obs`` columns that a model is to use.
+    fractions
+        Values need not be whole: for a model with the likelihood ``quasi_nb``, or of input that was normalised before.
 
     Returns
     -------
@@ -111,7 +114,8 @@ def check(
     Examples
     --------
     >>> import anndata, numpy
-    >>> print(scae.check(anndata.AnnData(numpy.array([[1.0, 0.5]]))))
+    >>> report = scae.check(anndata.AnnData(numpy.array([[1.0, 0.5]])))
+    >>> print(str(report).split(" If ")[0])
     1 cells × 2 genes, X, dense float64
     error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts; no layer holds any.
     """
@@ -122,7 +126,7 @@ def check(
     found = report.findings
     found += _structure(x, name)
     if report.ok:
-        found += _values(adata, x, name, layer)
+        found += _values(adata, x, name, layer, fractions)
     if report.ok:
         found += _emptiness(x)
     if not adata.var_names.is_unique:
@@ -163,7 +167,7 @@ def is_counts(x: Any) -> bool:
     return all(bool(((c >= 0) & (c == np.rint(c)) & (c < np.inf)).all()) for c in _chunks(x))
 
 
-def _values(adata: AnnData, x: Any, name: str, layer: str | None) -> Iterator[Finding]:
+def _values(adata: AnnData, x: Any, name: str, layer: str | None, fractions: bool) -> Iterator[Finding]:
     size = nan = negative = fractional = 0
     largest, example = 0.0, 0.0
     for c in _chunks(x):
@@ -182,10 +186,15 @@ def _values(adata: AnnData, x: Any, name: str, layer: str | None) -> Iterator[Fi
         scaled = "; it looks scaled" if fractional else ""
         yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts; {advice}.")
     elif fractional:
-        looks = f", and {name} looks log-normalised" if largest < 20 and _log_normalized(x) else ""
+        logs = largest < 20 and _log_normalized(x)
+        looks = f", and {name} looks log-normalised" if logs else ""
         share = 100 * fractional / max(size, 1)
         text = f"{share:.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
-        yield Finding("error", f"{name} does not hold raw counts: {text}. Pass raw counts; {advice}.")
+        corrected = "" if logs else " If they are counts after a correction, fit the likelihood 'quasi_nb'."
+        if not fractions:
+            yield Finding("error", f"{name} does not hold raw counts: {text}. Pass raw counts; {advice}.{corrected}")
+        elif logs:
+            yield Finding("warning", f"{name} looks log-normalised: right for a model of its input, wrong for one of counts.")
     elif largest > 2**24:
         yield Finding("warning", f"{name} has counts up to {largest:.0f}; above 2^24 float32 no longer tells neighbours apart.")
 

@@ -1,7 +1,7 @@
-"""The model part of a configuration: a preset, what is changed of its parts and of its plan; its schema, and reading it.
+"""The model part of a configuration: a preset, what is changed of its parts and of its plan.
 
-Schema, reader and the command line's options are drawn from the same catalogue of parts. A configuration is plain JSON (or
-YAML, read by someone else)::
+Its reader, its JSON schema (``scae.schema``) and the command line's options are drawn from the same catalogue of parts.
+A configuration is plain JSON (or YAML, read by someone else)::
 
     {"preset": "vae", "spec": {"bottleneck": {"dim": 20}, "likelihood": "poisson"}, "plan": {"epochs": 50}}
 
@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from . import parts, presets
-from .errors import ConfigError, MissingKeyError, unknown
+from .errors import ConfigError, MissingKeyError, ModelFileError, unknown
 from .model import ModelSpec
 from .parts import to_dict
 from .plan import TrainPlan
 from .presets import Preset
 
-_JSON = {bool: "boolean", int: "integer", float: "number", str: "string", types.NoneType: "null", tuple: "array"}
 _NOTES = ("name", "reason", "paper")  # what a choice says of itself, beside spec and plan
-_NAMELESS = {"type": "object", "not": {"required": ["name"]}}
 
 
 def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = "") -> Preset:
@@ -72,8 +70,10 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
+    ModelFileError
+        If it is not JSON.
     ConfigError
-        If it is not JSON, or not a mapping, or says that no model is good enough.
+        If it is not a mapping, or says that no model is good enough.
     FileNotFoundError
         If there is none.
 
@@ -88,7 +88,7 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
     try:
         given = json.loads(Path(path).read_text("utf-8"))
     except ValueError as fault:
-        raise ConfigError(f"{path} is not JSON ({fault}). YAML is not read here.") from fault
+        raise ModelFileError(f"{path} is not JSON ({fault}). YAML is not read here.") from fault
     if isinstance(given, Mapping) and "reason" in given and "spec" not in given:
         raise ConfigError(f"{path} names no model: {given['reason']}")
     if isinstance(given, Mapping):
@@ -115,6 +115,44 @@ def change(base: Preset, spec: Mapping[str, Any] | None, plan: Mapping[str, Any]
     new = {key: _part(kinds[key], value, f"{where}spec.{key}", getattr(base.spec, key)) for key, value in spec.items()}
     planned = _build(TrainPlan, to_dict(base.plan) | plan, f"{where}plan")
     return Preset(dataclasses.replace(base.spec, **new), planned, base.paper)
+
+
+def changed(base: Preset, options: Mapping[str, Any]) -> Preset:
+    """A preset with some options changed, named as on the command line with underscores.
+
+    Parameters
+    ----------
+    base
+        Where to start.
+    options
+        Values by name: a kind of part (``likelihood``), a field of that part (``bottleneck_dim``), a field of the plan
+        (``epochs``). A part of another name starts at its own defaults.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such option, or the part that the preset has lacks the field.
+    ConfigError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> changed(presets.find("denoiser"), {"bottleneck_dim": 8, "epochs": 3}).spec.bottleneck.dim
+    8
+    """
+    own, planned = to_dict(base.spec), to_dict(base.plan)
+    spec: dict[str, dict[str, Any]] = {}
+    plan: dict[str, Any] = {}
+    for name, value in options.items():
+        kind = next((k for k in own if name == k or name.startswith(f"{k}_")), None)
+        if kind is not None:
+            spec.setdefault(kind, {})["name" if name == kind else name[len(kind) + 1 :]] = value
+        elif name in planned:
+            plan[name] = value
+        else:
+            fields = [f"{k}_{field}" for k, part in own.items() for field in part if field != "name"]
+            raise unknown("option of a preset", name, [*own, *fields, *planned])
+    return change(base, spec, plan)
 
 
 def _mapping(given: Any, known: typing.Iterable[str] | None, where: str) -> dict[str, Any]:
@@ -153,7 +191,7 @@ def _build(cls: type, given: Mapping[str, Any], where: str) -> Any:
         if key not in declared:
             raise _unknown(where, "field", key, declared)
         kind = declared[key].metadata["kind"]
-        fields[key] = _part(kind, value, f"{where}.{key}") if kind else _whole(value, _alternatives(hints[key]))
+        fields[key] = _part(kind, value, f"{where}.{key}") if kind else _whole(value, alternatives(hints[key]))
     try:
         return cls(**fields)
     except ConfigError as fault:
@@ -170,110 +208,6 @@ def _whole(value: Any, allowed: tuple[Any, ...]) -> Any:
     return value
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types that a field's type is a union of."""
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of what :func:`read_config` takes, drawn from the catalogue: types, ranges, choices, docs.
-
-    Rules between two fields (``low ≤ high``) cannot be said in a schema; :func:`read_config` knows them too. There are no
-    ``default`` entries, because what is left out is as the preset has it.
-
-    Examples
-    --------
-    >>> json_schema()["$defs"]["bottleneck.gaussian"]["properties"]["dim"]
-    {'description': 'size of the latent', 'type': 'integer', 'minimum': 1}
-    """
-    spec = dataclasses.fields(ModelSpec)
-    kinds = _with_nested([f.metadata["kind"] for f in spec])
-    changes = {
-        f.name: {"description": f.metadata["doc"], "if": _NAMELESS, "else": {"$ref": f"#/$defs/{f.metadata['kind']}"}}
-        for f in spec
-    }
-    found = {f"{k}.{n}": _record_schema(parts.find(k, n), n) for k in kinds for n in parts.names(k)}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "scae model",
-        "description": "A preset, and what is changed of its parts and of its plan. Written by: scae parts --schema",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "preset": {"description": "where to start (vae)", "enum": list(presets.names())},
-            "spec": {"description": "parts", "type": ["object", "null"], "additionalProperties": False, "properties": changes},
-            "plan": _record_schema(TrainPlan) | {"type": ["object", "null"]},
-        },
-        "allOf": _of_presets(),
-        "$defs": {k: _kind_schema(k) for k in kinds} | found,
-    }
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/$defs/{name}"}
-
-
-def _with_nested(kinds: list[str]) -> list[str]:
-    """The kinds, and those of parts within parts."""
-    for kind in kinds:  # the list grows while it is walked
-        for name in parts.names(kind):
-            nested = [f.metadata["kind"] for f in dataclasses.fields(parts.find(kind, name))]
-            kinds += [k for k in dict.fromkeys(nested) if k is not None and k not in kinds]
-    return kinds
-
-
-def _kind_schema(kind: str) -> dict[str, Any]:
-    """A part that is named: ``if``/``then`` rather than ``anyOf``, so that a fault is found at its own path."""
-    names = list(parts.names(kind))
-    each = [
-        {"if": {"properties": {"name": {"const": n}}, "required": ["name"]}, "then": {"$ref": f"#/$defs/{kind}.{n}"}}
-        for n in names
-    ]
-    fields = {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}}, "allOf": each}
-    return {"if": {"type": "string"}, "then": {"enum": names}, "else": fields}
-
-
-def _of_presets() -> list[dict[str, Any]]:
-    """Fields without a part's name are those of the part that the preset has."""
-    owners: dict[tuple[str, str, str], list[str]] = {}
-    for preset in presets.names():
-        for f in dataclasses.fields(ModelSpec):
-            own = getattr(presets.find(preset).spec, f.name)
-            owners.setdefault((f.name, type(own).kind, type(own).name), []).append(preset)
-    rules = []
-    for (key, kind, name), those in owners.items():
-        named = {"properties": {"preset": {"enum": those}}} | ({} if "vae" in those else {"required": ["preset"]})
-        nameless = {key: {"if": _NAMELESS, "then": _ref(f"{kind}.{name}")}}
-        rules.append({"if": named, "then": {"properties": {"spec": {"properties": nameless}}}})
-    return rules
-
-
-def _record_schema(cls: type, name: str | None = None) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: _field_schema(f, _alternatives(hints[f.name])) for f in dataclasses.fields(cls)}
-    named = {} if name is None else {"name": {"const": name}}
-    return {
-        "description": parts.summary(cls),
-        "type": "object",
-        "additionalProperties": False,
-        "properties": named | fields,
-    }
-
-
-def _field_schema(f: dataclasses.Field, allowed: tuple[Any, ...]) -> dict[str, Any]:
-    m = f.metadata
-    if m["kind"]:
-        return {"description": m["doc"]} | _ref(m["kind"])
-    if m["choices"]:
-        return {"description": m["doc"], "enum": list(m["choices"])}
-    return {"description": m["doc"]} | _value_schema(allowed, {"minimum": m["low"], "maximum": m["high"]})
-
-
-def _value_schema(allowed: tuple[Any, ...], bounds: dict[str, float | None]) -> dict[str, Any]:
-    names = [_JSON[typing.get_origin(hint) or hint] for hint in allowed]
-    found: dict[str, Any] = {"type": names[0] if len(names) == 1 else names}
-    if "array" in names:
-        inner = tuple(a for hint in allowed if typing.get_origin(hint) is tuple for a in typing.get_args(hint) if a is not ...)
-        found["items"] = _value_schema(tuple(dict.fromkeys(inner)), bounds)
-    if {"integer", "number"} & set(names):
-        found |= {key: bound for key, bound in bounds.items() if bound is not None}
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from .parts import option, part
 
 class Corruption(ABC):
     """A random copy of a batch's counts."""
+
+    hides: bool = False  # it tells the encoder of genes that are hidden, so that a query may lack some
 
     @abstractmethod
     def __call__(self, batch: CountBatch, rng: torch.Generator) -> CountBatch:
@@ -59,7 +62,39 @@ class Thinning(Corruption):
     def __call__(self, batch: CountBatch, rng: torch.Generator) -> CountBatch:
         drawn = torch.rand(len(batch), generator=rng, device=batch.value.device, dtype=batch.value.dtype)
         keep = (self.low + (self.high - self.low) * drawn)[batch.cell]
-        return batch.with_value(binomial(batch.value, keep, rng))
+        whole = batch.value.floor()  # quasi-counts: what is less than a molecule shrinks to its expectation
+        return batch.with_value(binomial(whole, keep, rng) + (batch.value - whole) * keep)
+
+
+@part("corruption", "gaussian")
+class GaussianNoise(Corruption):
+    """Gaussian noise on every gene of the encoder's input, zeros included (Vincent 2010).
+
+    The reconstruction then points up the density of the noisy data: (r(x̃) − x̃)/sd² is its score where the transform is the
+    identity (Vincent 2011, doi:10.1162/NECO_a_00142; Alain & Bengio 2014). Counts stay sparse: the noise is drawn with its
+    exact law in the space of the encoder's first layer.
+    """
+
+    sd: float = option("standard deviation of the noise, in units of the encoder's input", default=0.5, low=0.0)
+
+    def __call__(self, batch: CountBatch, rng: torch.Generator) -> CountBatch:  # noqa: ARG002
+        return replace(batch, noise_sd=self.sd)
+
+
+@part("corruption", "gene_dropout")
+class GeneDropout(Corruption):
+    """Whole genes hidden from the encoder, which is told so: one draw a minibatch, a learned value a gene in their place.
+
+    A model that was fitted so takes queries in which genes are missing: they are then genes that are hidden, as mask tokens
+    are (Devlin 2019, doi:10.18653/v1/N19-1423), and not genes without counts.
+    """
+
+    share: float = option("share of the genes hidden in a minibatch", default=0.2, low=0.0, high=1.0)
+    hides = True
+
+    def __call__(self, batch: CountBatch, rng: torch.Generator) -> CountBatch:
+        hidden = torch.rand(batch.n_genes, generator=rng, device=batch.value.device) < self.share
+        return replace(batch, hidden=hidden if batch.hidden is None else hidden | batch.hidden)
 
 
 def binomial(count: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:

@@ -12,8 +12,9 @@ from .batch import CountBatch, DataSpec, Encoded, GeneStatistics, Latent, Loss
 from .bottlenecks import Bottleneck, Gaussian
 from .corruptions import Corruption, NoCorruption
 from .io.modelfile import write_model
+from .layers import cell_encoder
 from .likelihoods import NB, Likelihood, Parameters
-from .likelihoods.base import CELL_GENE, GENE
+from .likelihoods.base import CELL, CELL_GENE, GENE_BATCH, SHARED
 from .networks import MLP, Coder, Network, design_matrix
 from .parts import option, record, to_dict
 from .transforms import LogNormalized, Transform
@@ -60,17 +61,28 @@ class Autoencoder(nn.Module):
         self.spec, self.data = spec, data
         self.fitted: dict[str, Any] = {}
         axes = spec.likelihood.parameters()
-        readouts = tuple(name for name, axis in axes.items() if axis == CELL_GENE)
-        free = {name: data.n_genes if axis == GENE else 1 for name, axis in axes.items() if axis != CELL_GENE}
+        readouts, self.of_cells = (tuple(n for n, axis in axes.items() if axis == kind) for kind in (CELL_GENE, CELL))
         self.coder = spec.network.build(spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
         self.bottleneck = spec.bottleneck.build(data, rng)
-        self.free = nn.ParameterDict({f"p_{name}": torch.zeros(n, device=rng.device) for name, n in free.items()})
+        free = {f"p_{n}": self._free(axis, rng) for n, axis in axes.items() if axis not in (CELL_GENE, CELL)}
+        self.free = nn.ParameterDict(free)
+        if self.of_cells:
+            self.cell_coder = cell_encoder(data.n_genes, len(self.of_cells), data.n_design, rng)
+        if spec.corruption.hides:
+            self.stand_in = nn.Parameter(torch.zeros(data.n_genes, device=rng.device))
         if self.shifted:
             self.register_buffer("input_mean", torch.zeros(self.n_groups, data.n_genes, device=rng.device))
             self.register_buffer("input_sd", torch.ones(data.n_genes, device=rng.device))
 
+    def _free(self, axis: str, rng: torch.Generator) -> Tensor:
+        """A parameter that no decoder reads out: ``(1,)``, ``(genes,)`` or ``(batches, genes)``."""
+        genes = () if axis == SHARED else (self.data.n_genes,)
+        return torch.zeros((self.n_batches, *genes) if axis == GENE_BATCH else genes or (1,), device=rng.device)
+
     def start(self, stats: GeneStatistics) -> None:
         """Start the likelihood's parameters, and the input's scale, at what the training cells say."""
+        if self.spec.corruption.hides and not self.shifted:
+            self.stand_in.data.copy_(stats.input_mean.mean(0))
         if self.shifted:
             self.input_mean.copy_(stats.input_mean)
             if self.spec.transform.standardize:
@@ -88,9 +100,10 @@ class Autoencoder(nn.Module):
         self.spec.bottleneck.start(self.bottleneck, self._encoded(batch, rng), rng)
 
     def seen(self, batch: CountBatch) -> CountBatch:
-        """The batch on the encoder's scale."""
-        out = self.spec.transform(batch)
-        return out.standardized(self.input_mean, self.input_sd) if self.shifted else out
+        """The batch on the encoder's scale; of hidden genes it holds a learned value in place of what was counted."""
+        out = self.spec.transform(batch.visible())
+        out = out.standardized(self.input_mean, self.input_sd) if self.shifted else out
+        return out.with_stand_in(self.stand_in) if self.spec.corruption.hides else out
 
     def encode(self, batch: CountBatch, rng: torch.Generator | None = None) -> Latent:
         """The latent of some cells; random latents stand at their mean where ``rng`` is None."""
@@ -98,20 +111,36 @@ class Autoencoder(nn.Module):
 
     def _encoded(self, batch: CountBatch, rng: torch.Generator | None) -> Encoded:
         groups = None if self.data.batch_key is None else batch.covariates[:, 0]
-        return self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)._replace(groups=groups)
+        return self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)._replace(
+            groups=groups, label=batch.label
+        )
 
     def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
-        read = self.coder.decode(z, design_matrix(batch, self.data), rng)
-        free = {name[2:]: value for name, value in self.free.items()}
+        if self.spec.bottleneck.unit_columns:
+            z = z / self.coder.code_columns().norm(dim=0).clamp_min(1e-12)
+        design = design_matrix(batch, self.data)
+        read = self.coder.decode(z, design, rng)
+        free = {name: batch.of_own_group(value) for name, value in self.free_values().items()}
+        if self.of_cells:  # an exposure that is learned is, like one that is counted, that of the cell as observed
+            stats = self.cell_coder(self.seen(batch), design, None).stats
+            free |= dict(zip(self.of_cells, stats.split(1, dim=1), strict=True))
         return Parameters({**read, **free}, batch.library, self.data.median_library)
+
+    def free_values(self) -> dict[str, Tensor]:
+        """The raw parameters that no decoder reads out: ``(1,)``, ``(genes,)`` or ``(batches, genes)``."""
+        return {name[2:]: value for name, value in self.free.items()}
 
     def forward(self, batch: CountBatch, rng: torch.Generator, *, warmup: float = 1.0, corrupt: bool = False) -> Loss:
         """The loss of each cell, from what the corruption leaves of it where ``corrupt``; dropout in training mode only."""
-        latent = self.encode(self.spec.corruption(batch, rng) if corrupt else batch, rng)
+        encoded = self._encoded(self.spec.corruption(batch, rng) if corrupt else batch, rng)
+        if (n := self.spec.bottleneck.n_samples) > 1:  # encoded once, drawn n times
+            encoded, batch = encoded.repeated(n), batch.repeated(n)
+        latent = self.spec.bottleneck(self.bottleneck, encoded, rng)  # (n · cells, dim)
         p = self.decode(latent.z, batch, rng)
-        nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
-        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty, latent)
+        nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)  # (n · cells,)
+        mean, kl, penalty = (part.view(n, -1).mean(0) for part in (nll, latent.kl, latent.penalty))
+        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), mean, kl, penalty, latent)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, rng: torch.Generator) -> None:
@@ -129,8 +158,12 @@ class Autoencoder(nn.Module):
     @property
     def n_groups(self) -> int:
         """Groups of cells whose input is centred apart: the batches, or one."""
-        apart = self.spec.transform.center_batches and self.data.batch_key is not None
-        return len(self.data.categorical[0][1]) if apart else 1
+        return self.n_batches if self.spec.transform.center_batches else 1
+
+    @property
+    def n_batches(self) -> int:
+        """Levels of the batch key; one where there is none."""
+        return 1 if self.data.batch_key is None else len(self.data.categorical[0][1])
 
     @property
     def shifted(self) -> bool:

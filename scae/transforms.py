@@ -16,6 +16,7 @@ class Transform(ABC):
 
     standardize: bool = False  # fold (x − mean) / sd of the training cells into the first layer
     center_batches: bool = False  # and take the mean from the cells of the same batch
+    of_counts: bool = True  # it is a function of counts; otherwise values may be on any scale from zero up
 
     @abstractmethod
     def __call__(self, batch: CountBatch) -> CountBatch:
@@ -32,7 +33,12 @@ def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
 
 @part("transform", "identity")
 class Identity(Transform):
-    """The counts themselves."""
+    """The counts themselves, or values that were normalised before."""
+
+    of_counts = False
+
+    standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         return batch
@@ -53,6 +59,22 @@ class Log1p(Transform):
 
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
         return _as_counts(value.expm1().clamp_min(0), library)
+
+
+@part("transform", "normalized")
+class Normalized(Transform):
+    """count / total · target: every cell scaled to one total, no logarithm; large targets make large inputs."""
+
+    target_sum: float = option("total that every cell is scaled to (100: per cent)", default=100.0, low=1.0)
+    standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
+
+    def __call__(self, batch: CountBatch) -> CountBatch:
+        factor = self.target_sum / batch.totals().clamp_min(1e-12)
+        return batch.with_value(batch.value * factor[batch.cell, 0])
+
+    def inverse(self, value: Tensor, library: Tensor) -> Tensor:
+        return _as_counts(value.clamp_min(0), library)
 
 
 @part("transform", "log_normalized")

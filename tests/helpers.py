@@ -92,7 +92,8 @@ def parameters_of(
 ) -> Parameters:
     """Random raw parameters for a batch, leaves that take gradients, in the dtype of the batch."""
     rng = torch.Generator().manual_seed(seed)
-    shapes = {"cell×gene": (len(batch), batch.n_genes), "gene": (batch.n_genes,), "shared": (1,)}
+    shapes = {"cell×gene": (len(batch), batch.n_genes), "gene": (batch.n_genes,), "shared": (1,), "cell": (len(batch), 1)}
+    shapes["gene×covariate"] = shapes["cell×gene"]  # as a likelihood meets it: each cell with the row of its batch
     raw = {
         name: (spread * torch.randn(shapes[axis], generator=rng, dtype=batch.value.dtype)).requires_grad_()
         for name, axis in likelihood.parameters().items()

@@ -12,8 +12,12 @@ from . import applying
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-added", default="denoised", metavar="KEY", help="layer to write (denoised)")
-    parser.add_argument("--kind", default="mean", choices=KINDS, help="counts at own depth, at --library-size, or a draw (mean)")
-    parser.add_argument("--library-size", type=float, default=1e4, metavar="N", help="exposure of --kind rate (10000)")
+    parser.add_argument(
+        "--kind", default="mean", choices=KINDS, help="counts at own depth, at --library-size, a draw, or E[log1p(CP10k)] (mean)"
+    )
+    parser.add_argument(
+        "--library-size", type=float, default=1e4, metavar="N", help="exposure of --kind rate and log_mean (10000)"
+    )
     parser.add_argument("--n-samples", type=int, default=0, metavar="N", help="draws of the latent averaged over (0: its mean)")
     parser.add_argument("--genes", nargs="+", metavar="GENE", help="only these, as a table in obsm")
     parser.add_argument("--at-batch", metavar="LEVEL", help="decode every cell as if from this batch")

@@ -9,25 +9,35 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from .. import parts, presets
-from ..config import change, read_config, read_config_file
+from .. import config, parts, presets
+from ..errors import ConfigError, unknown
 from ..model import ModelSpec
 from ..plan import TrainPlan
 from ..presets import Preset
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--preset``, the data keys, one option for each kind of part, for each field of each part, and for the plan."""
+    """Where a model starts, ``--preset`` or ``--config``, and what :func:`add_fit_options` adds."""
     known = ", ".join(presets.names())
     parser.add_argument("--preset", metavar="NAME", help=f"where to start: {known} ({default})")
-    parser.add_argument("--config", metavar="FILE", help="JSON file with preset, spec and plan; options given beside it win")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON file with preset, spec and plan, as of scae select; options beside it win",
+    )
     parser.set_defaults(default_preset=default)
+    add_fit_options(parser)
+
+
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
+    """The data keys, one option for each kind of part, for each field of each part, and for the plan."""
     keys = parser.add_argument_group("data")
     keys.add_argument("--layer", help="layer that holds the counts (X)")
     keys.add_argument("--batch-key", help="obs column of the batch that the latent is to be free of")
     keys.add_argument("--categorical-covariates", nargs="+", default=(), metavar="KEY", help="further categorical obs columns")
     keys.add_argument("--continuous-covariates", nargs="+", default=(), metavar="KEY", help="continuous obs columns")
     keys.add_argument("--size-factor", metavar="KEY", help="obs column of the exposure (total over the modelled genes)")
+    keys.add_argument("--label-key", metavar="KEY", help="obs column of the labels that a prior reads")
     keys.add_argument("--mask-var", metavar="KEY", help="var column of the genes to model (highly_variable where present)")
     keys.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     keys.add_argument("--random-state", type=int, default=0, help="seed (0)")
@@ -41,9 +51,9 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
             metavar="NAME",
             help=f"one of: {', '.join(parts.names(kind))}",
         )
-        for name, (text, parse) in _fields_of_kind(kind).items():
-            flag = f"--{kind}-{name.replace('_', '-')}"
-            group.add_argument(flag, dest=f"spec.{kind}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
+        _add_fields(group, kind, f"spec.{kind}")
+    for kind, owner in _nested_kinds().items():
+        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
     for f in dataclasses.fields(TrainPlan):
@@ -55,20 +65,65 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
 
 def preset_from(args: argparse.Namespace) -> Preset:
     """The preset that the configuration file and the options name; the options win."""
-    given = read_config_file(args.config) if args.config else {}
+    given = config.read_config_file(args.config) if args.config else {}
+    given |= {"preset": args.preset} if args.preset else {}
     where = f"{args.config}: " if args.config else ""
-    base = read_config(given | ({"preset": args.preset} if args.preset else {}), default=args.default_preset, where=where)
+    return with_given(config.read_config(given, default=args.default_preset, where=where), args)
+
+
+def with_given(base: Preset, args: argparse.Namespace) -> Preset:
+    """A preset with the parts, fields and training that the options give."""
     spec: dict[str, dict[str, Any]] = {}
     plan: dict[str, Any] = {}
-    for key, value in vars(args).items():
+    for key, value in sorted(vars(args).items()):  # a part before its fields
         match key.split("."):
             case ["spec", kind]:
                 spec.setdefault(kind, {})["name"] = value
             case ["spec", kind, field]:
                 spec.setdefault(kind, {})[field] = value
+            case ["spec", kind, inner, field]:
+                start = _inner(base, kind, inner, spec.setdefault(kind, {}).get(inner))
+                spec[kind][inner] = start | {field: value}
             case ["plan", field]:
                 plan[field] = value
-    return change(base, spec, plan)
+    return config.change(base, spec, plan)
+
+
+def _inner(base: Preset, kind: str, inner: str, given: Any) -> dict[str, Any]:
+    """The part within a part that an option changes: as given so far, or as the preset has it."""
+    if isinstance(given, dict):
+        return given
+    own = parts.to_dict(getattr(base.spec, kind)).get(inner) or {}
+    return own if given in (None, own.get("name")) else {"name": given}
+
+
+def parse_option(name: str, word: str) -> Any:
+    """The value of one option of a model or plan, named as in :func:`scae.config.changed`; numbers of a tuple joined by x.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such option.
+    ConfigError
+        If the word is not such a value.
+    """
+    hints = typing.get_type_hints(TrainPlan)
+    known: dict[str, Callable[[str], Any]] = {}
+    for kind in _model_fields():
+        known |= {kind: str} | {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
+    known |= {f.name: _parser_of(hints[f.name]) for f in dataclasses.fields(TrainPlan)}
+    if name not in known:
+        raise unknown("option of a model", name.replace("_", "-"), [key.replace("_", "-") for key in known])
+    try:
+        parse = known[name]
+        return parse(word.replace("x", ",") if isinstance(parse, _Parser) and parse.several else word)
+    except (ValueError, argparse.ArgumentTypeError) as fault:
+        raise ConfigError(f"{name.replace('_', '-')}={word} cannot be read: {fault}.") from fault
+
+
+def read_config(path: str) -> Preset:
+    """The preset in a JSON file; see :func:`scae.config.read_config_file`."""
+    return config.read_config(config.read_config_file(path), where=f"{path}: ")
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -79,6 +134,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         "categorical_covariates",
         "continuous_covariates",
         "size_factor",
+        "label_key",
         "mask_var",
         "device",
         "random_state",
@@ -88,6 +144,22 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
+
+
+def _nested_kinds() -> dict[str, str]:
+    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
+    owners: dict[str, str] = {}
+    for owner in _model_fields():
+        for name in parts.names(owner):
+            fields = dataclasses.fields(parts.find(owner, name))
+            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
+    return owners
+
+
+def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
+    for name, (text, parse) in _fields_of_kind(kind).items():
+        flag = f"--{kind}-{name.replace('_', '-')}"
+        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
 
 
 def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
@@ -113,17 +185,24 @@ def _parser_of(hint: Any) -> Callable[[str], Any]:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if any(typing.get_origin(o) is tuple for o in options):
         item = next(typing.get_args(o)[0] for o in options if typing.get_origin(o) is tuple)
-        return _named(lambda word: tuple(item(w) for w in word.split(",") if w), f"comma-separated {item.__name__}")
+        return _Parser(
+            lambda word: tuple(item(w) for w in word.split(",") if w), f"comma-separated {item.__name__}", several=True
+        )
     if bool in options:
-        return _named(lambda word: {"true": True, "false": False}[word.lower()], "true or false")
+        return _Parser(lambda word: {"true": True, "false": False}[word.lower()], "true or false")
     return next(o for o in (int, float, str) if o in options)
 
 
-def _named(parse: Callable[[str], Any], name: str) -> Callable[[str], Any]:
-    def call(word: str) -> Any:
-        try:
-            return parse(word)
-        except (KeyError, ValueError) as fault:
-            raise argparse.ArgumentTypeError(f"{word!r} is not {name}") from fault
+@dataclasses.dataclass(frozen=True)
+class _Parser:
+    """What argparse calls on a word, and what it says where the word will not do."""
 
-    return call
+    parse: Callable[[str], Any]
+    name: str
+    several: bool = False
+
+    def __call__(self, word: str) -> Any:
+        try:
+            return self.parse(word)
+        except (KeyError, ValueError) as fault:
+            raise argparse.ArgumentTypeError(f"{word!r} is not {self.name}") from fault

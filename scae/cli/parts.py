@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from .. import model, parts, presets
-from ..config import json_schema
+from ..schema import json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

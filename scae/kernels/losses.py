@@ -96,3 +96,11 @@ def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
                 odds_against = math.exp(-abs(float(logit[row, j])))
                 cost[row, j] = math.log1p(odds_against) + max(0.0, -float(logit[row, j]))
                 slope[row, j] = -odds_against / (1.0 + odds_against) if logit[row, j] > 0 else -1.0 / (1.0 + odds_against)
+
+
+@jit
+def less_stored(start, stop, indptr, gene, value, out):
+    """Subtract stored values from a dense matrix."""
+    for row in range(start, stop):
+        for k in range(indptr[row], indptr[row + 1]):
+            out[row, gene[k]] -= value[k]

@@ -2,9 +2,26 @@
 
 from .base import Likelihood, Link, Parameters
 from .bernoulli import Bernoulli
+from .dirichlet_multinomial import DirichletMultinomial
 from .gaussian import GaussianLikelihood
+from .multinomial import Multinomial
 from .nb import NB
 from .poisson import Poisson
+from .quasi_nb import QuasiNB
+from .student import Student
 from .zinb import ZINB
 
-__all__ = ["NB", "ZINB", "Bernoulli", "GaussianLikelihood", "Likelihood", "Link", "Parameters", "Poisson"]
+__all__ = [
+    "NB",
+    "ZINB",
+    "Bernoulli",
+    "DirichletMultinomial",
+    "GaussianLikelihood",
+    "Likelihood",
+    "Link",
+    "Multinomial",
+    "Parameters",
+    "Poisson",
+    "QuasiNB",
+    "Student",
+]

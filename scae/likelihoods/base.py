@@ -15,13 +15,15 @@ from ..batch import CountBatch, GeneStatistics
 from ..layers import Readout
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
+GENE_BATCH, CELL = "gene×covariate", "cell"
 
 
 @dataclass(frozen=True)
 class Parameters:
     """What a decoder says of some cells: raw parameters by name, and the exposure that they refer to."""
 
-    raw: Mapping[str, Readout | Tensor]  # read-outs stand for (cells, genes); tensors are (genes,) or (1,)
+    raw: Mapping[str, Readout | Tensor]
+    # read-outs stand for (cells, genes); tensors are (genes,), (1,), (cells, 1), or (cells, genes): each cell its batch's row
     library: Tensor  # (cells, 1), counts
     unit: float  # median library, the exposure at which the exp and softplus links mean what they read
 
@@ -63,10 +65,16 @@ class Likelihood(ABC):
     """
 
     on_input: bool = False  # the target is the transformed input, not the counts
+    takes_fractions: bool = False  # counts need not be whole
+    of_molecules: bool = False  # it says how many molecules are seen at an exposure, so that it has a ``mean_log1p``
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:
-        """The raw parameters by name, the mean's first: ``"cell×gene"`` (a read-out), ``"gene"`` or ``"shared"``."""
+        """The raw parameters by name, the mean's first, and what has one of its own.
+
+        ``"cell×gene"`` is a read-out of the decoder; ``"gene"``, ``"gene×covariate"`` (a gene and level of the batch key; a gene
+        where there is no batch key) and ``"shared"`` are free; ``"cell"`` is the output of an encoder of its own.
+        """
 
     @abstractmethod
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
@@ -83,6 +91,10 @@ class Likelihood(ABC):
     def mean(self, p: Parameters) -> Tensor:
         """E[X], ``(cells, genes)``, zero inflation included."""
         return self.dist(p).mean
+
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
+        """E[log(1 + scale · X)], ``(cells, genes)``, of a likelihood of molecules."""
+        raise NotImplementedError(f"{self} is not a likelihood of molecules")
 
     def target(self, batch: CountBatch) -> CountBatch:
         """What is scored of a batch: the counts, unless a likelihood says otherwise."""

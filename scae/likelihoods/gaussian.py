@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from ..batch import GeneStatistics
+from ..batch import CountBatch, GeneStatistics
+from ..ops.gaussian import gaussian_nll
 from ..parts import option, part
 from .base import CELL_GENE, GENE, SHARED, Likelihood, Parameters
 
-_SD = {"gene": GENE, "shared": SHARED}
+SCALES = {"gene": GENE, "shared": SHARED}
 
 
 @part("likelihood", "gaussian")
@@ -18,23 +19,33 @@ class GaussianLikelihood(Likelihood):
     """Squared error on the scale of the input, or on counts at the cell's depth (Eraslan 2019, "normal")."""
 
     target_scale: str = option("what is reconstructed", default="input", choices=("input", "counts"))
-    sd: str = option("what has a standard deviation of its own", default="shared", choices=tuple(_SD))
+    sd: str = option("what has a standard deviation of its own", default="shared", choices=tuple(SCALES))
 
     @property
     def on_input(self) -> bool:  # type: ignore[override]
         return self.target_scale == "input"
 
     def parameters(self) -> dict[str, str]:
-        return {"mean": CELL_GENE, "log_sd": _SD[self.sd]}
+        return {"mean": CELL_GENE, "log_sd": SCALES[self.sd]}
 
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
         return {"mean": stats.input_mean.mean(0) if self.on_input else stats.mean}
 
     def dist(self, p: Parameters) -> Distribution:
-        mean = p["mean"] if self.on_input else p["mean"] * (p.library / p.unit)
-        return Independent(Normal(mean, p["log_sd"].clamp(-10.0, 10.0).exp(), validate_args=False), 1)
+        return Independent(Normal(self._location(p), log_sd(p).exp(), validate_args=False), 1)
+
+    def _location(self, p: Parameters) -> Tensor:
+        return p["mean"] if self.on_input else p["mean"] * (p.library / p.unit)
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         dist = self.dist(p)
         mean, sd = dist.mean, dist.stddev
         return mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+
+    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+        return gaussian_nll(self._location(p), log_sd(p), batch)
+
+
+def log_sd(p: Parameters) -> Tensor:
+    """log sd within the range that floats hold."""
+    return p["log_sd"].clamp(-10.0, 10.0)

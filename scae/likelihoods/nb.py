@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial
 
 from ..batch import CountBatch, GeneStatistics
+from ..ops.log_mean import mean_log1p
 from ..ops.nb import nb_nll
 from ..parts import option, part
-from .base import CELL_GENE, GENE, LINKS, Likelihood, Parameters, gamma_poisson
+from .base import CELL_GENE, GENE, GENE_BATCH, LINKS, Likelihood, Parameters, gamma_poisson
 
-DISPERSIONS = {"gene": GENE, "gene-cell": CELL_GENE}
+DISPERSIONS = {"gene": GENE, "gene-cell": CELL_GENE, "gene-batch": GENE_BATCH}
 _LOG_THETA = (-13.8, 18.4)  # θ from 1e-6 (all zeros, rare bursts) to 1e8 (Poisson to every digit that counts have)
 
 
@@ -22,8 +23,9 @@ def log_theta(p: Parameters) -> Tensor:
 
 @part("likelihood", "nb")
 class NB(Likelihood):
-    """Negative binomial counts; dispersion a gene, or a cell and gene (Eraslan 2019, Lopez 2018)."""
+    """Negative binomial counts; dispersion a gene, a cell and gene (Eraslan 2019), or a batch and gene (Lopez 2018)."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 
@@ -45,6 +47,9 @@ class NB(Likelihood):
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         return gamma_poisson(self.mean(p), log_theta(p).exp(), rng)
+
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
+        return mean_log1p(self.log_mean(p).exp(), log_theta(p).exp(), scale)
 
     def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
         return nb_nll(self.log_mean(p), log_theta(p), batch)

@@ -8,6 +8,7 @@ from torch.distributions import Distribution, Independent
 from torch.distributions import Poisson as TorchPoisson
 
 from ..batch import CountBatch, GeneStatistics
+from ..ops.log_mean import mean_log1p
 from ..ops.poisson import poisson_nll
 from ..parts import option, part
 from .base import CELL_GENE, LINKS, Likelihood, Parameters
@@ -17,6 +18,7 @@ from .base import CELL_GENE, LINKS, Likelihood, Parameters
 class Poisson(Likelihood):
     """Poisson counts (Eraslan 2019; Townes 2019 for why it often suffices)."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
 
     def parameters(self) -> dict[str, str]:
@@ -33,6 +35,9 @@ class Poisson(Likelihood):
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         return torch.poisson(self.mean(p), generator=rng)
+
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
+        return mean_log1p(self.log_mean(p).exp(), None, scale)
 
     def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
         return poisson_nll(self.log_mean(p), batch)

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial, constraints
 from torch.nn.functional import logsigmoid
 
-from ..batch import GeneStatistics
+from ..batch import CountBatch, GeneStatistics
+from ..ops.log_mean import mean_log1p
+from ..ops.zinb import zinb_nll
 from ..parts import option, part
 from .base import CELL_GENE, LINKS, Likelihood, Parameters, gamma_poisson
 from .nb import DISPERSIONS, log_theta
@@ -27,6 +29,11 @@ class ZeroInflated(Distribution):
     def mean(self) -> Tensor:
         return self.counts.mean * torch.sigmoid(-self.zero_logits)
 
+    @property
+    def variance(self) -> Tensor:
+        counted = torch.sigmoid(-self.zero_logits)
+        return counted * (self.counts.variance + (1 - counted) * self.counts.mean**2)
+
     def log_prob(self, value: Tensor) -> Tensor:
         counted = self.counts.log_prob(value) + logsigmoid(-self.zero_logits)
         return torch.where(value == 0, torch.logaddexp(counted, logsigmoid(self.zero_logits)), counted)
@@ -34,8 +41,9 @@ class ZeroInflated(Distribution):
 
 @part("likelihood", "zinb")
 class ZINB(Likelihood):
-    """Zero-inflated negative binomial counts (Eraslan 2019)."""
+    """Zero-inflated negative binomial counts (Eraslan 2019); dispersions as in ``nb``."""
 
+    of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
 
@@ -56,3 +64,10 @@ class ZINB(Likelihood):
         mu = LINKS[self.link].log_mean(p["mean"], p).exp()
         counted = torch.bernoulli(torch.sigmoid(-p["zero"]), generator=rng)
         return gamma_poisson(mu, log_theta(p).exp(), rng) * counted
+
+    def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
+        mu = LINKS[self.link].log_mean(p["mean"], p).exp()
+        return mean_log1p(mu, log_theta(p).exp(), scale) * torch.sigmoid(-p["zero"])
+
+    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+        return zinb_nll(LINKS[self.link].log_mean(p["mean"], p), log_theta(p), p["zero"], batch)

@@ -40,13 +40,8 @@ def nb_nll(log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
 class _NB(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
-        theta = log_theta.exp()
-        log_odds = log_mu - log_theta
-        cost = softplus(log_odds, threshold=40.0).mul_(theta)
-        slope_mu = log_odds.sigmoid_().mul_(theta)
-        slope_theta = cost - slope_mu
-        put = _put_numba if log_mu.device.type == "cpu" else _put_torch
-        put(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
+        theta, cost, slope_mu, slope_theta = zeros(log_mu, log_theta)
+        put_stored(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
         ctx.save_for_backward(slope_mu, slope_theta)
         ctx.per_gene = log_theta.dim() == 1
         return cost.sum(1)
@@ -61,8 +56,21 @@ class _NB(torch.autograd.Function):
         return d_mu, d_theta, None
 
 
+def zeros(log_mu: Tensor, log_theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """θ, and ``(cells, genes)`` each the cost of a zero and its slopes in log μ and log θ."""
+    theta = log_theta.exp()
+    log_odds = log_mu - log_theta
+    cost = softplus(log_odds, threshold=40.0).mul_(theta)
+    slope_mu = log_odds.sigmoid_().mul_(theta)
+    return theta, cost, slope_mu, cost - slope_mu
+
+
+def put_stored(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
+    """Overwrite the stored entries of :func:`zeros`' cost and slopes with those of their counts."""
+    (_put_numba if log_mu.device.type == "cpu" else _put_torch)(batch, log_mu, log_theta, theta, *dense)
+
+
 def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
-    """Overwrite the stored entries of the cost and of its slopes in log μ and log θ."""
     rows = [t.detach().contiguous() for t in (log_mu, torch.atleast_2d(log_theta), torch.atleast_2d(theta), *dense)]
     arrays = [t.numpy() for t in (batch.indptr, batch.gene, batch.value, *rows)]
     threads.run(nb_stored, len(batch), *arrays, work=8 * batch.value.shape[0])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from ..infer import latent
 from ..model import Autoencoder
@@ -24,7 +27,7 @@ def embed(
         Cells × genes, raw counts.
     model
         A preset's name, a preset or a specification (it is fitted, then applied), or a fitted model (it is applied; genes are
-        matched by name).
+        matched by name; of a model fitted under ``gene_dropout`` some may be missing).
     key_added
         Where in ``obsm`` to write.
     with_sd
@@ -35,12 +38,14 @@ def embed(
     Returns
     -------
     Autoencoder
-        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``.
+        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``. A model
+        that chooses from a codebook also writes the categorical ``obs[f"{key_added}_code"]``, and one with several codebooks
+        ``obsm[f"{key_added}_codes"]``, ``(cells, books)`` int64.
 
     Raises
     ------
     GenesError
-        If genes of a fitted model are missing in ``adata``.
+        If genes of a fitted model are missing in ``adata``, unless it was fitted under the corruption ``gene_dropout``.
     CategoryError
         If a covariate has a level that a fitted model has not seen.
     ScaeError
@@ -53,11 +58,23 @@ def embed(
     >>> adata.obsm["X_scae"].shape[0]
     700
     """
-    made, source = fitted(adata, model, fit_options)
+    made, source = fitted(adata, model, fit_options, may_lack=True)
     with thread_count():
-        mean, sd = latent(made, source)
+        mean, sd, code = latent(made, source)
     adata.obsm[key_added] = mean
     if with_sd:
         adata.obsm[f"{key_added}_sd"] = sd
     note(adata, made, f"obsm[{key_added!r}]", verb="embed")
+    if code is not None:
+        note(adata, made, _write_codes(adata, key_added, code), verb="embed")
     return made
+
+
+def _write_codes(adata: AnnData, key_added: str, code: NDArray[np.int64]) -> str:
+    """Write each cell's codes ``(cells, books)``; returns where."""
+    if code.shape[1] > 1:
+        adata.obsm[f"{key_added}_codes"] = code
+        return f"obsm[{key_added + '_codes'!r}]"
+    met = [str(c) for c in np.unique(code)]  # in the order of numbers, not of words
+    adata.obs[f"{key_added}_code"] = pd.Categorical(code[:, 0].astype(str), categories=met)
+    return f"obs[{key_added + '_code'!r}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,7 @@ from ..batch import DataSpec
 from ..checks import check, matrix
 from ..errors import CategoryError, ConfigError, GenesError, unknown
 from ..source import CountMatrix
+from .coordinates import genome_order
 
 log = logging.getLogger("scae")
 
@@ -29,6 +30,7 @@ class Keys:
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     size_factor: str | None = None
+    label: str | None = None
 
     @property
     def all_categorical(self) -> tuple[str, ...]:
@@ -42,9 +44,15 @@ def keys_of(data: DataSpec, layer: str | None) -> Keys:
     return Keys(data.layer if layer is None else layer, data.batch_key, categorical, continuous, data.size_factor)
 
 
-def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None) -> tuple[DataSpec, CountMatrix]:
-    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves."""
+def prepare(
+    adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None, *, ordered: bool = False
+) -> tuple[DataSpec, CountMatrix]:
+    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves.
+
+    ``ordered`` also asks for the genes' order along the genome.
+    """
     genes = np.flatnonzero(gene_mask(adata, mask_var))
+    order, breaks = genome_order(adata.var.iloc[genes]) if ordered else ((), ())
     x = _csr(adata, keys.layer, genes)
     totals = np.asarray(x.sum(1), np.float64).ravel()
     some = totals > 0
@@ -62,11 +70,14 @@ def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None
         batch_key=keys.batch_key,
         categorical=tuple((key, tuple(sorted(set(adata.obs[key].astype(str))))) for key in keys.all_categorical),
         continuous=tuple((key, float(v.mean()), float(v.std()) or 1.0) for key, v in columns.items()),
+        order=order,
+        breaks=breaks,
+        label=None if keys.label is None else (keys.label, _label_levels(adata, keys.label)),
     )
     return data, _assemble(adata, data, x)
 
 
-def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> CountMatrix:
+def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None, may_lack: bool = False) -> CountMatrix:
     """The counts of a model's genes in these cells, which :func:`verify` has passed; genes are matched by name.
 
     Parameters
@@ -77,6 +88,8 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
         What the model was fitted to.
     layer
         Where the counts are, if elsewhere than in the data that the model was fitted to.
+    may_lack
+        Genes of the model may be missing, if not all are: they are then hidden.
 
     Raises
     ------
@@ -85,7 +98,19 @@ def counts(adata: AnnData, data: DataSpec, *, layer: str | None = None) -> Count
     CategoryError
         If a covariate has a level that the model has not seen.
     """
-    return _assemble(adata, data, _csr(adata, data.layer if layer is None else layer, _positions(adata, data)))
+    position = _positions(adata, data, may_lack=may_lack)
+    hidden = position < 0
+    x = _csr(adata, data.layer if layer is None else layer, position[~hidden])
+    if not hidden.any():
+        return _assemble(adata, data, x)
+    warnings.warn(
+        f"{hidden.sum()} of the model's {hidden.size} genes are not in adata.var_names and are hidden from the encoder. A cell's "
+        "exposure is its total over the others.",
+        UserWarning,
+        stacklevel=4,
+    )
+    wide = sp.csr_matrix((x.data, np.flatnonzero(~hidden)[x.indices], x.indptr), shape=(x.shape[0], hidden.size))
+    return replace(_assemble(adata, data, wide), hidden=hidden)
 
 
 def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
@@ -102,13 +127,37 @@ def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
         np.stack(codes, 1) if codes else np.zeros((adata.n_obs, 0), np.int64),
         np.stack(columns, 1).astype(np.float32) if columns else np.zeros((adata.n_obs, 0), np.float32),
         len(data.genes),
+        None if data.label is None else _label_codes(adata, *data.label),
     )
 
 
-def verify(adata: AnnData, keys: Keys) -> None:
+def _label_levels(adata: AnnData, key: str) -> tuple[str, ...]:
+    if key not in adata.obs:
+        raise unknown("obs column", key, adata.obs.columns, hint="label_key names the column of the labels.")
+    levels = tuple(sorted(set(adata.obs[key].dropna().astype(str))))
+    if not levels:
+        raise ConfigError(f"label_key is {key!r}, and obs[{key!r}] has no value. Label some cells, or choose another prior.")
+    return levels
+
+
+def _label_codes(adata: AnnData, key: str, levels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Codes ``(cells,)`` of labels; −1 where missing or new, and for all cells without the column: a query may be unlabelled."""
+    if key not in adata.obs:
+        return np.full(adata.n_obs, -1, np.int64)
+    place = {level: i for i, level in enumerate(levels)}
+    known = adata.obs[key].notna()
+    return np.array([place.get(v, -1) if k else -1 for v, k in zip(adata.obs[key].astype(str), known, strict=True)], np.int64)
+
+
+def verify(adata: AnnData, keys: Keys, *, fractions: bool = False) -> None:
     """Raise what :func:`scae.check` calls an error, and warn of what it calls a warning."""
     report = check(
-        adata, layer=keys.layer, categorical=keys.all_categorical, continuous=keys.continuous, size_factor=keys.size_factor
+        adata,
+        layer=keys.layer,
+        categorical=keys.all_categorical,
+        continuous=keys.continuous,
+        size_factor=keys.size_factor,
+        fractions=fractions,
     )
     report.raise_errors()
     for message in report.warnings:
@@ -151,16 +200,17 @@ def level_codes(values: Sequence[str] | NDArray, key: str, levels: tuple[str, ..
     return np.array([place[v] for v in values], np.int64)
 
 
-def _positions(adata: AnnData, data: DataSpec) -> NDArray[np.int64]:
-    """Columns of the model's genes; further genes of the query are passed over."""
+def _positions(adata: AnnData, data: DataSpec, *, may_lack: bool) -> NDArray[np.int64]:
+    """Columns of the model's genes, −1 for one that may be missing; further genes of the query are passed over."""
     position = adata.var_names.astype(str).get_indexer(list(data.genes))
     missing = np.flatnonzero(position < 0)
-    if missing.size:
+    if missing.size and not (may_lack and missing.size < position.size):
         names = ", ".join(data.genes[i] for i in missing[:5])
         raise GenesError(
             f"{missing.size} of the model's {len(data.genes)} genes are not in adata.var_names (e.g. {names}; adata has e.g. "
             f"{', '.join(adata.var_names[:3])}). Use the same kind of gene names, or add the missing genes with zero counts "
-            "if they were measured and never seen: anndata.concat([...], join='outer', fill_value=0)."
+            "if they were measured and never seen: anndata.concat([...], join='outer', fill_value=0). A model fitted with the "
+            "corruption 'gene_dropout' can be embedded and denoised without some of its genes."
         )
     return position.astype(np.int64)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..likelihoods import Parameters
+from ..likelihoods.base import CELL_GENE, GENE_BATCH
 from ..likelihoods.nb import log_theta
 from ..model import Autoencoder
+from ..source import CountMatrix
 from ..train import score as score_cells
 from ..train import thread_count
 from .fitting import fitted
@@ -58,7 +60,7 @@ def score(
 
 
 def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion") -> None:
-    """Write the inverse dispersion θ (variance μ + μ²/θ) to ``var``, or to ``obsm`` where each cell has its own.
+    """Write the inverse dispersion θ (variance μ + μ²/θ) to ``var``, ``varm`` (a batch) or ``obsm`` (a cell), as it was fitted.
 
     Parameters
     ----------
@@ -67,7 +69,8 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     model
         A fitted model with a negative-binomial likelihood.
     key_added
-        ``var`` column, NaN for genes not modelled; or ``obsm`` key, ``(cells, modelled genes)``.
+        ``var`` column, NaN for genes not modelled; where each batch has its own, ``varm`` key of a DataFrame with one column a
+        level of the batch key; where each cell has, ``obsm`` key, ``(cells, modelled genes)``.
 
     Raises
     ------
@@ -83,21 +86,26 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     True
     """
     made, source = fitted(adata, model, {})
-    theta: list[Any] = []
+    axis = made.spec.likelihood.parameters().get("dispersion")
+    if axis is None:
+        raise ConfigError(f"the likelihood {made.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have.")
+    if axis == CELL_GENE:
+        adata.obsm[key_added] = _each_cell(made, source)
+        return note(adata, made, f"obsm[{key_added!r}]", verb="dispersion")
+    theta = log_theta(Parameters(made.free_values(), torch.ones(1, 1), 1.0)).detach().exp().cpu().numpy()
+    table = np.full((adata.n_vars, theta.size // len(made.data.genes)), np.nan, np.float32)
+    table[adata.var_names.astype(str).get_indexer(list(made.data.genes))] = np.atleast_2d(theta).T
+    if axis == GENE_BATCH and made.data.batch_key is not None:
+        adata.varm[key_added] = pd.DataFrame(table, index=adata.var_names, columns=list(made.data.categorical[0][1]))
+        return note(adata, made, f"varm[{key_added!r}]", verb="dispersion")
+    adata.var[key_added] = table[:, 0]
+    return note(adata, made, f"var[{key_added!r}]", verb="dispersion")
+
+
+def _each_cell(model: Autoencoder, source: CountMatrix) -> NDArray[np.float32]:
+    theta = []
     with thread_count(), torch.no_grad():
         for _, batch in source.blocks(512):
-            batch = batch.to(made.device)
-            p = made.decode(made.encode(batch).z, batch)
-            if "dispersion" not in p.raw:
-                raise ConfigError(f"the likelihood {made.spec.likelihood} has no dispersion; 'nb' and 'zinb' have.")
-            theta.append(log_theta(p).exp().cpu().numpy())
-            if theta[0].ndim == 1:
-                break
-    if theta[0].ndim == 1:
-        place = adata.var_names.astype(str).get_indexer(list(made.data.genes))
-        column = np.full(adata.n_vars, np.nan, np.float32)
-        column[place] = theta[0]
-        adata.var[key_added] = column
-    else:
-        adata.obsm[key_added] = np.concatenate(theta)
-    note(adata, made, f"{'var' if theta[0].ndim == 1 else 'obsm'}[{key_added!r}]", verb="dispersion")
+            batch = batch.to(model.device)
+            theta.append(log_theta(model.decode(model.encode(batch).z, batch)).exp().cpu().numpy())
+    return np.concatenate(theta)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from helpers import batch_of, counts_like, parameters_of, variants
+from helpers import QUICK, batch_of, counts_like, parameters_of, variants
+from scipy import stats
+from scipy.special import gammaln
 
-from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters
+import scae
+from scae.errors import CountsError
+from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters, QuasiNB, Student
 from scae.likelihoods.base import LINKS
+from scae.transforms import Identity
 
 ALL = variants("likelihood")
 every = pytest.mark.parametrize("likelihood", ALL, ids=repr)
@@ -59,7 +66,7 @@ def test_draws_come_from_the_generator_alone(likelihood, batch):
 def test_draws_of_counts_are_whole(likelihood, batch):
     drawn = likelihood.sample(parameters_of(likelihood, batch), torch.Generator().manual_seed(0)).detach()
     assert drawn.shape == (len(batch), batch.n_genes)
-    assert isinstance(likelihood, GaussianLikelihood) or bool(((drawn >= 0) & (drawn == drawn.round())).all())
+    assert isinstance(likelihood, GaussianLikelihood | Student) or bool(((drawn >= 0) & (drawn == drawn.round())).all())
 
 
 @every
@@ -122,3 +129,97 @@ def test_links_scale_with_exposure_and_start_at_the_data(link, rng):
     )
     torch.testing.assert_close(two, 2 * one)
     torch.testing.assert_close(one[0], torch.from_numpy(x.mean(0)).double(), rtol=0.02, atol=0.01)
+
+
+def fractional(adata):
+    """Counts after a made-up correction: nine tenths of each, and a third less where it is one."""
+    adata.X = adata.X * 0.9
+    adata.X.data[adata.X.data < 1] = 0.6
+    return adata
+
+
+def test_quasi_counts_cost_what_the_gamma_function_says(rng):
+    x = counts_like(rng, 6, 9) * 0.77
+    batch = batch_of(x, dtype="float64")
+    p = parameters_of(QuasiNB(), batch)
+    mu, theta = QuasiNB().mean(p).detach().numpy(), p["dispersion"].detach().exp().numpy()
+    x = batch.dense().numpy()
+    ways = gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
+    want = -(ways + theta * np.log(theta / (theta + mu)) + x * np.log(mu / (theta + mu))).sum(1)
+    np.testing.assert_allclose(QuasiNB().nll(p, batch).detach(), want, rtol=1e-9)
+    whole = batch_of(np.rint(x), dtype="float64")
+    assert torch.equal(QuasiNB().nll(p, whole), NB().nll(p, whole))
+
+
+def test_quasi_counts_are_fitted_by_explicit_choice_only(pbmc):
+    fractional(pbmc)
+    with pytest.raises(CountsError, match=r"not whole.*'quasi_nb'"):
+        scae.tl.fit(pbmc, plan=QUICK)
+    assert not scae.check(pbmc).ok
+    assert scae.check(pbmc, fractions=True).ok
+    spec = replace(scae.presets.find("vae").spec, likelihood=QuasiNB())
+    scae.tl.embed(pbmc, scae.tl.denoise(pbmc, spec, plan=QUICK))
+    assert np.isfinite(pbmc.obsm["X_scae"]).all()
+    np.testing.assert_allclose(pbmc.layers["denoised"].sum(1), np.asarray(pbmc.X.sum(1)).ravel(), rtol=1e-4)
+    pbmc.X = -pbmc.X
+    with pytest.raises(CountsError, match="negative"):
+        scae.tl.fit(pbmc, spec, plan=QUICK)
+
+
+@pytest.mark.parametrize("likelihood", [GaussianLikelihood(), Student()], ids=repr)
+def test_values_normalised_before_are_modelled_as_they_are(likelihood, pbmc):
+    pbmc.X = pbmc.X.log1p()
+    with pytest.raises(CountsError, match="not whole"):
+        scae.tl.fit(pbmc, scae.ModelSpec(likelihood=likelihood), plan=QUICK)
+    with pytest.warns(UserWarning, match="looks log-normalised"):
+        scae.tl.embed(pbmc, scae.ModelSpec(transform=Identity(), likelihood=likelihood), plan=QUICK)
+    assert np.isfinite(pbmc.obsm["X_scae"]).all()
+
+
+@pytest.mark.parametrize("df", [3.0, 30.0])
+def test_student_is_scipys(df, batch):
+    likelihood = Student(df=df)
+    p = parameters_of(likelihood, batch)
+    assert "df" not in p.raw
+    law = stats.t(df, loc=p["mean"].detach(), scale=p["log_sd"].detach().exp())
+    np.testing.assert_allclose(likelihood.nll(p, batch).detach(), -law.logpdf(batch.dense()).sum(1), rtol=1e-9)
+    draw = torch.Generator().manual_seed(0)
+    drawn = torch.stack([likelihood.sample(p, draw)[0, 0] for _ in range(3000)]).detach()
+    assert (
+        stats.kstest(drawn, stats.t(df, loc=float(p["mean"][0, 0].detach()), scale=float(p["log_sd"].detach().exp())).cdf).pvalue
+        > 1e-4
+    )
+
+
+def test_student_with_many_degrees_of_freedom_is_gaussian(batch):
+    p = parameters_of(GaussianLikelihood(), batch)
+    torch.testing.assert_close(Student(df=1e6).nll(p, batch), GaussianLikelihood().nll(p, batch), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("likelihood", [NB(dispersion="gene-batch"), ZINB(dispersion="gene-batch")], ids=repr)
+def test_each_batch_has_its_dispersion(likelihood, pbmc):
+    """Decoded at a batch a cell has that batch's; it alone gets the gradient of that batch's cells."""
+    model = scae.tl.fit(pbmc, scae.ModelSpec(likelihood=likelihood), plan=QUICK, batch_key="batch", device="cpu")
+    theta = model.free["p_dispersion"]
+    assert theta.shape == (2, pbmc.n_vars)
+    west = np.flatnonzero(pbmc.obs["batch"] == "west")
+    batch = scae.tl.inputs.counts(pbmc, model.data).take(west)
+    p = model.decode(model.encode(batch).z, batch)
+    assert torch.equal(p["dispersion"], theta[1].expand(len(west), -1))
+    (slope,) = torch.autograd.grad(likelihood.nll(p, batch).sum(), theta)
+    assert not slope[0].any()
+    assert slope[1].all()
+    scae.tl.dispersion(pbmc, model)
+    table = pbmc.varm["dispersion"]
+    assert table.columns.tolist() == ["east", "west"]
+    np.testing.assert_allclose(table["west"], theta[1].detach().exp(), rtol=1e-6)
+    assert not np.allclose(table["west"], table["east"], rtol=1e-3)
+
+
+def test_without_a_batch_key_it_is_one_dispersion_a_gene(pbmc):
+    one, two = (
+        scae.tl.fit(pbmc, scae.ModelSpec(likelihood=NB(dispersion=d)), plan=QUICK, device="cpu") for d in ("gene", "gene-batch")
+    )
+    for model in (one, two):
+        scae.tl.dispersion(pbmc, model, key_added=model.spec.likelihood.dispersion)
+    np.testing.assert_array_equal(pbmc.var["gene"], pbmc.var["gene-batch"])

@@ -13,16 +13,30 @@ from hypothesis import strategies as st
 from torch.nn.functional import softplus
 
 from scae import threads
-from scae.likelihoods import NB, Bernoulli, Poisson
+from scae.likelihoods import (
+    NB,
+    ZINB,
+    Bernoulli,
+    DirichletMultinomial,
+    GaussianLikelihood,
+    Multinomial,
+    Poisson,
+    QuasiNB,
+)
 from scae.likelihoods.base import LINKS
 from scae.ops.bernoulli import bernoulli_nll
 from scae.ops.nb import _put_numba, _put_torch, nb_nll
 from scae.ops.poisson import poisson_nll
 
 FAST = [
-    *(NB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell")),
+    *(NB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell", "gene-batch")),
+    *(ZINB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell", "gene-batch")),
     *(Poisson(link=link) for link in LINKS),
-    Bernoulli(),
+    *(GaussianLikelihood(target_scale=t, sd=sd) for t in ("input", "counts") for sd in ("gene", "shared")),
+    *(Bernoulli(depth=d, bias=b) for d in ("none", "library", "learned") for b in (False, True)),
+    Multinomial(),
+    DirichletMultinomial(),
+    QuasiNB(),
 ]
 
 

@@ -1,0 +1,54 @@
+"""Student's t: squared error that forgives outliers, on transformed values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, StudentT
+
+from ..batch import GeneStatistics
+from ..parts import option, part
+from .base import CELL_GENE, SHARED, Likelihood, Parameters
+from .gaussian import SCALES, log_sd
+
+_START = 8.0  # degrees of freedom that a fit starts from where it learns them
+
+
+@part("likelihood", "student")
+class Student(Likelihood):
+    """Student's t on the scale of the input: outliers cost the log of their distance, not its square (Lange 1989).
+
+    Degrees of freedom lie above two, so that the variance is finite: given, or learned as one number
+    (doi:10.1080/01621459.1989.10478852).
+    """
+
+    on_input = True
+    sd: str = option("what has a scale of its own", default="shared", choices=tuple(SCALES))
+    df: float | None = option("degrees of freedom (none: learned)", default=None, low=2.01, high=1e6)
+
+    def parameters(self) -> dict[str, str]:
+        learned = {"df": SHARED} if self.df is None else {}
+        return {"mean": CELL_GENE, "log_sd": SCALES[self.sd], **learned}
+
+    def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
+        learned = {"df": stats.mean.new_tensor([math.log(_START - 2)])} if self.df is None else {}
+        return {"mean": stats.input_mean.mean(0), **learned}
+
+    def _df(self, p: Parameters) -> Tensor:
+        if self.df is None:
+            return 2 + p["df"].clamp(-6.0, 14.0).exp()
+        return p["mean"].new_tensor([self.df])
+
+    def dist(self, p: Parameters) -> Distribution:
+        return Independent(StudentT(self._df(p), p["mean"], log_sd(p).exp(), validate_args=False), 1)
+
+    def mean(self, p: Parameters) -> Tensor:
+        return p["mean"]
+
+    def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
+        mean, half = p["mean"], self._df(p) / 2
+        normal = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+        spread = torch._standard_gamma(half.expand_as(mean).contiguous(), generator=rng) / half  # chi² / df
+        return mean + log_sd(p).exp() * normal * spread.rsqrt()

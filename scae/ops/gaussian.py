@@ -1,0 +1,63 @@
+"""Gaussian cost of a batch: the target is never made dense, and one matrix of residuals is all that backward needs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import threads
+from ..batch import CountBatch
+from ..kernels.losses import less_stored
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def gaussian_nll(mean: Tensor, log_sd: Tensor, batch: CountBatch) -> Tensor:
+    """−log N(x; mean, sd²), summed over genes.
+
+    Parameters
+    ----------
+    mean
+        ``(cells, genes)``.
+    log_sd
+        ``(genes,)``, or ``(1,)`` for one of all genes.
+    batch
+        The observed values; its ``shift``, if any, is subtracted from all of them.
+
+    Returns
+    -------
+    Tensor
+        ``(cells,)``, nats.
+    """
+    return _Gaussian.apply(mean, log_sd, batch)
+
+
+class _Gaussian(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, log_sd: Tensor, batch: CountBatch) -> Tensor:
+        precision = torch.exp(-log_sd)
+        z = mean.clone() if batch.shift is None else mean + batch.by_group(batch.shift.detach())  # as if all stored were zero
+        if z.device.type == "cpu":
+            arrays = (t.detach().numpy() for t in (batch.indptr, batch.gene, batch.value, z))
+            threads.run(less_stored, len(batch), *arrays, work=batch.value.shape[0])
+        else:
+            z.index_put_((batch.cell, batch.gene), -batch.value, accumulate=True)
+        z *= precision  # (cells, genes): how many standard deviations the mean lies above the value
+        ctx.save_for_backward(z, precision)
+        ctx.shared = log_sd.shape[0] == 1
+        n_genes = mean.shape[1]
+        return 0.5 * torch.linalg.vecdot(z, z) + log_sd.sum() * (n_genes if ctx.shared else 1) + n_genes * _HALF_LOG_2PI
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        grad, (z, precision) = grads[0], ctx.saved_tensors
+        d_mean = z * precision * grad[:, None] if ctx.needs_input_grad[0] else None
+        d_log_sd = None
+        if ctx.needs_input_grad[1] and ctx.shared:
+            d_log_sd = (grad * (z.shape[1] - torch.linalg.vecdot(z, z))).sum().reshape(1)
+        elif ctx.needs_input_grad[1]:
+            d_log_sd = grad.sum() - grad @ z.square()
+        return d_mean, d_log_sd, None

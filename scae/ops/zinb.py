@@ -1,0 +1,67 @@
+"""Zero-inflated negative-binomial cost of a batch of counts: lgamma at stored entries only.
+
+A zero has probability π + (1 − π) NB(0), so its cost is a function of the NB's cost c of a zero and of the logit ℓ of π:
+softplus(ℓ) − log(e^ℓ + e^−c). A count costs softplus(ℓ) more than under the NB.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ..batch import CountBatch
+from .nb import put_stored, zeros
+
+
+def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch) -> Tensor:
+    """−log ZINB(x; μ, θ, π), summed over genes.
+
+    Parameters
+    ----------
+    log_mu
+        ``(cells, genes)``, log of the expected counts where they are not inflated zeros.
+    log_theta
+        ``(genes,)`` or ``(cells, genes)``, log of the inverse dispersion θ (variance μ + μ²/θ).
+    logit
+        ``(cells, genes)``, logit of the weight π of the point at zero.
+    batch
+        The observed counts.
+
+    Returns
+    -------
+    Tensor
+        ``(cells,)``, nats.
+    """
+    return _ZINB.apply(log_mu, log_theta, logit, batch)
+
+
+class _ZINB(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch) -> Tensor:
+        theta, cost, slope_mu, slope_theta = zeros(log_mu, log_theta)
+        inflated = (logit + cost).sigmoid_()  # probability that a zero is of the other cause
+        log_zero = torch.logaddexp(logit, -cost)
+        put_stored(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
+        some = batch.value > 0
+        cell, gene = (batch.cell, batch.gene) if some.all() else (batch.cell[some], batch.gene[some])
+        log_zero[cell, gene] = -cost[cell, gene]  # from here on the log of what a count is multiplied with 1 − π
+        inflated[cell, gene] = 0.0
+        total = softplus(logit, threshold=40.0).sub_(log_zero).sum(1)
+        slope_logit = logit.sigmoid().sub_(inflated)
+        counted = inflated.neg_().add_(1.0)
+        ctx.save_for_backward(slope_mu.mul_(counted), slope_theta.mul_(counted), slope_logit)
+        ctx.per_gene = log_theta.dim() == 1
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        grad, (slope_mu, slope_theta, slope_logit) = grads[0], ctx.saved_tensors
+        d_mu = grad[:, None] * slope_mu if ctx.needs_input_grad[0] else None
+        d_logit = grad[:, None] * slope_logit if ctx.needs_input_grad[2] else None
+        d_theta = None
+        if ctx.needs_input_grad[1]:
+            d_theta = grad @ slope_theta if ctx.per_gene else grad[:, None] * slope_theta
+        return d_mu, d_theta, d_logit, None
