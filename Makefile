@@ -1,9 +1,9 @@
-# make demo | test | lint: each makes .venv on first use, from pinned versions
+# make demo | test | lint | workflow: each makes .venv on first use, from pinned versions
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint workflow clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -18,11 +18,19 @@ test: $(BIN)/.installed
 	$(BIN)/python -m pytest
 
 slow: $(BIN)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/workflows
+
+# workflows/scrnaseq on raw files made out of the embedded counts: lint, format, dry run, run on two cores, report; a killed run
+workflow: $(BIN)/.workflow
+	$(BIN)/python -m pytest -m slow tests/workflows
+
+$(BIN)/.workflow: $(BIN)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,workflow]'
+	touch $@
 
 lint: $(BIN)/.installed
-	$(BIN)/ruff check scae tests
-	$(BIN)/ruff format --check scae tests
+	$(BIN)/ruff check scae tests workflows
+	$(BIN)/ruff format --check scae tests workflows
 	$(BIN)/mypy
 
 clean:

@@ -176,6 +176,18 @@ def test_preprocess_then_check(h5ad, tmp_path, capsys):
     assert "layer='counts'" in capsys.readouterr().out
 
 
+def test_fit_from_a_configuration_file(h5ad, tmp_path, capsys):
+    file, model = tmp_path / "model.json", str(tmp_path / "m.scae")
+    file.write_text(json.dumps({"preset": "scvi", "spec": {"bottleneck": {"dim": 4}}, "plan": {"min_steps": 5, "max_steps": 5}}))
+    assert main(["fit", str(h5ad), model, "--config", str(file), "--likelihood", "nb"]) == 0
+    spec = scae.load(model).spec
+    assert (spec.bottleneck.dim, spec.network.norm, spec.likelihood.name) == (4, "batch", "nb")
+    file.write_text(json.dumps({"spec": {"bottleneck": {"dim": -4}}}))
+    assert main(["fit", str(h5ad), model, "--config", str(file)]) == 2
+    assert "model.json: spec.bottleneck.dim is -4; allowed: at least 1." in capsys.readouterr().err
+    assert main(["fit", str(h5ad), model, "--config", str(tmp_path / "none.json")]) == 5
+
+
 @pytest.mark.slow
 def test_demo(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "d"), "--json"]) == 0

@@ -283,5 +283,7 @@ def test_options_of_a_preset_by_name():
         config.changed(base, {"botleneck_dim": 3})
     with pytest.raises(MissingKeyError, match="beta"):
         scae.tl.grid("dca", bottleneck_beta=[1.0])
-    with pytest.raises(ConfigError, match="'spec' is needed"):
-        config.from_plain({"plan": {}})
+    with pytest.raises(ConfigError, match=r"no model was chosen\. Noise"):
+        config.read_config({"name": None, "reason": "Noise."})
+    deeper = config.changed(base, {"prior_n_components": 4, "bottleneck_prior": "mixture"})
+    assert deeper.spec.bottleneck.prior.n_components == 4
