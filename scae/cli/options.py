@@ -49,9 +49,9 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
             metavar="NAME",
             help=f"one of: {', '.join(parts.names(kind))}",
         )
-        for name, (text, parse) in _fields_of_kind(kind).items():
-            flag = f"--{kind}-{name.replace('_', '-')}"
-            group.add_argument(flag, dest=f"spec.{kind}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
+        _add_fields(group, kind, f"spec.{kind}")
+    for kind, owner in _nested_kinds().items():
+        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
     for f in dataclasses.fields(TrainPlan):
@@ -133,6 +133,22 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
+
+
+def _nested_kinds() -> dict[str, str]:
+    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
+    owners: dict[str, str] = {}
+    for owner in _model_fields():
+        for name in parts.names(owner):
+            fields = dataclasses.fields(parts.find(owner, name))
+            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
+    return owners
+
+
+def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
+    for name, (text, parse) in _fields_of_kind(kind).items():
+        flag = f"--{kind}-{name.replace('_', '-')}"
+        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
 
 
 def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
