@@ -69,7 +69,7 @@ def test_totals_that_are_not_whole_are_so_in_the_mean():
     assert float(drawn.mean()) == pytest.approx(7.3, abs=0.02)
 
 
-def test_dirichlet_multinomial_draws_spread_as_they_should(rng):
+def test_dirichlet_multinomial_draws_spread_as_they_should():
     """The variance of a gene is n p (1 − p) (n + α) / (1 + α)."""
     n, alpha, cells = 50.0, 3.0, 20_000
     logits = torch.tensor([[0.0, 1.0, -1.0, 0.5]], dtype=torch.float64).expand(cells, -1)
