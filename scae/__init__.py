@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import bottlenecks, corruptions, datasets, errors, likelihoods, networks, parts, presets, threads, tl, transforms
+    from . import (
+        bottlenecks,
+        corruptions,
+        datasets,
+        errors,
+        external,
+        likelihoods,
+        networks,
+        parts,
+        pl,
+        presets,
+        threads,
+        tl,
+        transforms,
+    )
     from .checks import check
     from .errors import ScaeError
     from .model import Autoencoder, ModelSpec
@@ -16,7 +30,7 @@ if TYPE_CHECKING:
     from .store import load
 
 _PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "transforms")
-_MODULES = ("datasets", "errors", "parts", "pp", "presets", "threads", "tl", *_PARTS)
+_MODULES = ("datasets", "errors", "external", "parts", "pl", "pp", "presets", "threads", "tl", *_PARTS)
 _NAMES = {
     "Autoencoder": "model",
     "ModelSpec": "model",
@@ -26,7 +40,7 @@ _NAMES = {
     "load": "store",
 }
 
-__all__ = ["__version__", *_MODULES, *_NAMES]
+__all__ = [*_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> object:

@@ -35,6 +35,12 @@ class DataSpec:
         ``(column, levels)`` of each categorical covariate.
     continuous
         ``(column, mean, standard deviation)`` of each continuous covariate over the training cells.
+    order
+        The genes, as positions in ``genes``, along the genome, where the network asks for it; empty: as listed.
+    breaks
+        Positions in ``order`` at which a further chromosome begins.
+    label
+        ``(column, levels)`` of the labels that a prior reads; None where none does.
     """
 
     genes: tuple[str, ...]
@@ -45,6 +51,9 @@ class DataSpec:
     batch_key: str | None = None
     categorical: tuple[tuple[str, tuple[str, ...]], ...] = ()
     continuous: tuple[tuple[str, float, float], ...] = ()
+    label: tuple[str, tuple[str, ...]] | None = None
+    order: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
 
     @property
     def n_genes(self) -> int:
@@ -79,6 +88,8 @@ class CountBatch:
     shift
         ``(1, genes)`` for all cells, or ``(levels, genes)`` by the first covariate: subtracted from every gene, zeros included;
         the first layer folds it into its bias.
+    label
+        ``(cells,)`` int64, label codes, −1 where the label is not known; None where no part reads labels.
     hidden
         ``(genes,)`` bool, genes of which the encoder is told that it does not see them; None where it sees all.
     noise_sd
@@ -93,6 +104,7 @@ class CountBatch:
     continuous: Tensor
     n_genes: int
     shift: Tensor | None = None
+    label: Tensor | None = None
     hidden: Tensor | None = None
     noise_sd: float = 0.0
 
@@ -133,6 +145,14 @@ class CountBatch:
         """The same cells and genes with other values."""
         return replace(self, value=value)
 
+    def repeated(self, n: int) -> CountBatch:
+        """The cells ``n`` times over, as a whole: ``(n · cells,)``."""
+        ends = [self.indptr[1:] + i * self.indptr[-1] for i in range(n)]
+        whole = {name: getattr(self, name).repeat(n) for name in ("gene", "value")}
+        rows = {name: getattr(self, name).repeat(n, 1) for name in ("library", "covariates", "continuous")}
+        label = None if self.label is None else self.label.repeat(n)
+        return replace(self, indptr=torch.cat([self.indptr[:1], *ends]), label=label, **whole, **rows)
+
     def visible(self) -> CountBatch:
         """The batch without the stored values of hidden genes: the same bits as one in which they never were."""
         if self.hidden is None:
@@ -152,7 +172,7 @@ class CountBatch:
         """The batch on another device."""
         if self.value.device == device:
             return self
-        names = ("indptr", "gene", "value", "library", "covariates", "continuous", "shift", "hidden")
+        names = ("indptr", "gene", "value", "library", "covariates", "continuous", "shift", "label", "hidden")
         there = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
         return replace(self, **{n: t.to(device, non_blocking=True) for n, t in there.items()})
 
@@ -175,6 +195,12 @@ class Encoded(NamedTuple):
     again: Callable[[Tensor], Tensor]  # the rest of the encoder: another (cells, width) → (cells, n_stats)
     jacobian_sq: Callable[[Tensor], Tensor]  # u (cells, width) → ‖uᵀ ∂first/∂input‖², (cells,)
     groups: Tensor | None = None  # (cells,) int64, batch codes that the latent is to be free of
+    label: Tensor | None = None  # (cells,) int64, −1 where not known; None where no part reads labels
+
+    def repeated(self, n: int) -> Encoded:
+        """The cells ``n`` times over, as a whole, without encoding them again."""
+        groups, label = (None if codes is None else codes.repeat(n) for codes in (self.groups, self.label))
+        return self._replace(stats=self.stats.repeat(n, 1), first=self.first.repeat(n, 1), groups=groups, label=label)
 
 
 class Latent(NamedTuple):

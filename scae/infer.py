@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Independent, constraints
 
 from .batch import CountBatch
+from .errors import ConfigError
 from .model import Autoencoder
 from .source import CountMatrix
 
@@ -20,14 +22,20 @@ _BLOCK = 512
 
 
 @torch.no_grad()
-def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The posterior mean and standard deviation of the latent, ``(cells, dim)`` each; a point has none."""
+def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+    """The posterior mean and standard deviation of the latent, ``(cells, dim)`` each; a point has none.
+
+    Third, of a bottleneck that chooses from codebooks, the code of each cell in each book ``(cells, books)``; else None.
+    """
     model.eval()
     mean, sd = np.empty((2, len(source), model.spec.bottleneck.dim), np.float32)
+    codes = []
     for rows, batch in source.blocks(_BLOCK):
         code = model.encode(batch.to(model.device))
         mean[rows], sd[rows] = code.point.cpu().numpy(), code.sd.cpu().numpy()
-    return mean, sd
+        if "code" in code.trace:
+            codes.append(code.trace["code"].cpu().numpy())
+    return mean, sd, np.concatenate(codes) if codes else None
 
 
 @torch.no_grad()
@@ -103,3 +111,48 @@ def _expected(
         p = model.decode(z, target)
         total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
     return torch.as_tensor(total) / max(n_samples, 1)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a fitted model says that each gene's counts look like over these cells, ``(genes,)`` float64 each.
+
+    Attributes
+    ----------
+    mean
+        Mean of the expected counts.
+    noise
+        Mean over cells of the variance around a cell's own expected count.
+    variance
+        ``noise`` and the variance of the expected counts between cells.
+    zeros
+        Expected share of cells without a count.
+    """
+
+    mean: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+
+
+@torch.no_grad()
+def expected(model: Autoencoder, source: CountMatrix) -> Expected:
+    """Each gene's mean, variance and share of zeros under the fitted likelihood, every cell at its latent's mean.
+
+    Raises
+    ------
+    ConfigError
+        If the likelihood is not one of counts, gene by gene.
+    """
+    model.eval()
+    sums = torch.zeros(4, source.n_genes, dtype=torch.float64)
+    for _, batch in source.blocks(_BLOCK):
+        batch = batch.to(model.device)
+        dist = model.spec.likelihood.dist(model.decode(model.encode(batch).z, batch))
+        base = dist.base_dist if isinstance(dist, Independent) else dist
+        if model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
+            raise ConfigError(f"the likelihood {model.spec.likelihood} is not one of counts; 'nb', 'zinb' and 'poisson' are.")
+        mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
+        sums += torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
+    average, square, noise, empty = (sums / max(len(source), 1)).numpy()
+    return Expected(average, noise, noise + np.maximum(square - average**2, 0), empty)

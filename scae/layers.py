@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,12 +11,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, silu
+from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, selu, silu, softplus
 
 from .batch import CountBatch, Encoded
 from .ops.linear import sparse_linear
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, silu)}
+_FUNCTIONS = (relu, leaky_relu, elu, selu, gelu, silu, softplus, torch.sigmoid, torch.tanh)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in _FUNCTIONS}
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -53,24 +55,34 @@ class Dense(nn.Module):
         """The layer's output, not yet evaluated; ``tied`` ``(n_out, n_in)`` stands in for a weight of its own."""
         weight = self.weight if tied is None else tied
         if self.design is None:
-            return Readout(x, weight, self.bias)
-        return Readout(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
+            return LinearReadout(x, weight, self.bias)
+        return LinearReadout(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
+
+
+class Readout(ABC):
+    """A value for each cell and gene, not yet evaluated: a loss may want all of it, or only what it needs."""
+
+    @abstractmethod
+    def full(self) -> Tensor:
+        """``(cells, genes)``."""
+
+    @abstractmethod
+    def at(self, cell: Tensor, gene: Tensor) -> Tensor:
+        """``(n,)``, the values at some pairs of cell and gene."""
 
 
 @dataclass(frozen=True)
-class Readout:
-    """A linear map onto the genes, not yet evaluated: a loss may want all of it, or only what it needs."""
+class LinearReadout(Readout):
+    """A linear map onto the genes."""
 
     hidden: Tensor  # (cells, width)
     weight: Tensor  # (genes, width)
     bias: Tensor  # (genes,)
 
     def full(self) -> Tensor:
-        """``(cells, genes)``."""
         return linear(self.hidden, self.weight, self.bias)
 
     def at(self, cell: Tensor, gene: Tensor) -> Tensor:
-        """``(n,)``, the values at some pairs of cell and gene."""
         return (self.hidden[cell] * self.weight[gene]).sum(1) + self.bias[gene]
 
 
@@ -131,9 +143,11 @@ class Ladder(nn.Module):
     """A feed-forward encoder from sparse values down to the numbers that a bottleneck asks for."""
 
     def __init__(
-        self, n_genes: int, n_stats: int, n_design: int, finishes: list[Finish], widths: tuple[int, ...], rng: torch.Generator
-    ) -> None:
+        self, n_genes: int, n_stats: int, n_design: int, finishes: list[Finish], widths: tuple[int, ...], rng: torch.Generator,
+        *, residual: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.residual = residual
         steps = (*widths, n_stats)
         self.first = FirstLayer(n_genes, steps[0], n_design, rng)
         self.deeper = cast(list[Dense], nn.ModuleList(Dense(a, b, n_design, rng) for a, b in pairwise(steps)))
@@ -146,8 +160,11 @@ class Ladder(nn.Module):
     def rest(self, x: Tensor, design: Tensor, rng: torch.Generator | None) -> Tensor:
         """``(cells, n_stats)`` from what the first layer gave ``(cells, width)``; another number of cells has no covariates."""
         design = design if len(design) == len(x) else design.new_zeros(len(x), design.shape[1])
+        hidden = x.new_zeros(0)
         for finish, layer in zip(self.finishes, self.deeper, strict=True):
-            x = layer(finish(x, rng), design)
+            x = finish(x, rng)
+            hidden = x + hidden if self.residual and x.shape == hidden.shape else x
+            x = layer(hidden, design)
         return x
 
 

@@ -111,10 +111,14 @@ class Autoencoder(nn.Module):
 
     def _encoded(self, batch: CountBatch, rng: torch.Generator | None) -> Encoded:
         groups = None if self.data.batch_key is None else batch.covariates[:, 0]
-        return self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)._replace(groups=groups)
+        return self.coder.encode(self.seen(batch), design_matrix(batch, self.data), rng)._replace(
+            groups=groups, label=batch.label
+        )
 
     def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
+        if self.spec.bottleneck.unit_columns:
+            z = z / self.coder.code_columns().norm(dim=0).clamp_min(1e-12)
         design = design_matrix(batch, self.data)
         read = self.coder.decode(z, design, rng)
         free = {name: batch.of_own_group(value) for name, value in self.free_values().items()}
@@ -129,10 +133,14 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: CountBatch, rng: torch.Generator, *, warmup: float = 1.0, corrupt: bool = False) -> Loss:
         """The loss of each cell, from what the corruption leaves of it where ``corrupt``; dropout in training mode only."""
-        latent = self.encode(self.spec.corruption(batch, rng) if corrupt else batch, rng)
+        encoded = self._encoded(self.spec.corruption(batch, rng) if corrupt else batch, rng)
+        if (n := self.spec.bottleneck.n_samples) > 1:  # encoded once, drawn n times
+            encoded, batch = encoded.repeated(n), batch.repeated(n)
+        latent = self.spec.bottleneck(self.bottleneck, encoded, rng)  # (n · cells, dim)
         p = self.decode(latent.z, batch, rng)
-        nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)
-        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), nll, latent.kl, latent.penalty, latent)
+        nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)  # (n · cells,)
+        mean, kl, penalty = (part.view(n, -1).mean(0) for part in (nll, latent.kl, latent.penalty))
+        return Loss(self.spec.bottleneck.bound(nll, latent, warmup), mean, kl, penalty, latent)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, rng: torch.Generator) -> None:

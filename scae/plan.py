@@ -31,6 +31,10 @@ class TrainPlan:
     weight_decay: float = option("pull of the weights towards zero a step, in units of the learning rate", default=0.0, low=0.0)
     lr_warmup: float = option("share of the steps over which the learning rate rises", default=0.1, low=0.0, high=1.0)
     lr_final: float = option("share of the peak at which the learning rate ends (1: it stays)", default=0.0, low=0.0, high=1.0)
+    plateau: float = option(
+        "share of the steps without a better held-out loss that cuts the learning rate to a tenth (0: half a cosine instead)",
+        default=0.0, low=0.0, high=1.0,
+    )  # fmt: skip
     kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.1, low=0.0, high=1.0)
     clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
     averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
@@ -40,15 +44,18 @@ class TrainPlan:
     patience: float = option(
         "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
     )
+    checks: int = option("times that the held-out loss is taken, at most once an epoch", default=50, low=1)
 
     def planned_steps(self, n_batches: int) -> int:
         return max(1, min(max(self.epochs * n_batches, self.min_steps), self.max_steps))
 
     def lr_factor(self, step: int, planned: int) -> float:
-        """Linear rise, then half a cosine down."""
+        """Linear rise, then half a cosine down; where plateaus cut the rate, it stays."""
         rise = self.lr_warmup * planned
         if step < rise:
             return (step + 1) / (rise + 1)
+        if self.plateau:
+            return 1.0
         t = (step - rise) / max(planned - rise, 1)
         return self.lr_final + (1 - self.lr_final) * 0.5 * (1 + math.cos(math.pi * t))
 

@@ -29,6 +29,8 @@ class CountMatrix:
         ``(cells, c)`` float, standardised.
     n_genes
         The number of modelled genes.
+    label
+        ``(cells,)`` int64 label codes, −1 where not known; None where no part reads labels.
     hidden
         ``(genes,)`` bool, genes that these cells lack and that the encoder is told of; None where there is none.
     """
@@ -40,6 +42,7 @@ class CountMatrix:
     covariates: NDArray[np.int64]
     continuous: NDArray
     n_genes: int
+    label: NDArray[np.int64] | None = None
     hidden: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
@@ -52,8 +55,9 @@ class CountMatrix:
         """Some cells, in the order asked for."""
         indptr, gene, value = map(torch.from_numpy, csr.gather(self.indptr, self.gene, self.value, rows))
         library, covariates, continuous = (torch.from_numpy(a[rows]) for a in (self.library, self.covariates, self.continuous))
+        label = None if self.label is None else torch.from_numpy(self.label[rows])
         hidden = None if self.hidden is None else torch.from_numpy(self.hidden)
-        return CountBatch(indptr, gene, value, library, covariates, continuous, self.n_genes, hidden=hidden)
+        return CountBatch(indptr, gene, value, library, covariates, continuous, self.n_genes, label=label, hidden=hidden)
 
     def blocks(self, size: int, rows: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, CountBatch]]:
         """All cells (or ``rows``) in order, at most ``size`` at a time."""

@@ -100,12 +100,13 @@ def _loop(
     optimizer = OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
     n_batches = math.ceil(train.size / plan.batch_size)
     planned = plan.planned_steps(n_batches)
-    every = max(n_batches, planned // 50)  # a check costs a pass over the held-out cells
+    every = max(n_batches, planned // plan.checks)  # a check costs a pass over the held-out cells
     meter, best, best_step = _Meter(), math.inf, 0
+    cut, turn = 1.0, 0  # what plateaus left of the learning rate, and the step of the last best loss or cut
     bar = tqdm(total=planned, unit="step", disable=not (sys.stderr.isatty() if progress is None else progress), leave=False)
     for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
         for group in optimizer.param_groups:
-            group["lr"] = plan.lr * plan.lr_factor(step, planned)
+            group["lr"] = plan.lr * plan.lr_factor(step, planned) * cut
         if not model.training:
             model.train()
         loss = model(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
@@ -117,7 +118,7 @@ def _loop(
         bar.update()
         if (step + 1) % every and step + 1 < planned:
             continue
-        row = {"step": step + 1, "epoch": (step + 1) / n_batches, **meter.read()}
+        row = {"step": step + 1, "epoch": (step + 1) / n_batches, "lr": optimizer.param_groups[0]["lr"], **meter.read()}
         if held.size:
             with weights.averaged():
                 row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed(), corrupt=True).mean())
@@ -127,11 +128,13 @@ def _loop(
         history.rows.append(row)
         bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
         if watched < best or not held.size:
-            best, best_step, history.best = watched, step, len(history.rows) - 1
+            best, best_step, turn, history.best = watched, step, step, len(history.rows) - 1
             weights.keep()
         elif step - best_step > plan.patience * planned and step > plan.kl_warmup * planned:
             history.stopped = f"no better held-out loss for {step - best_step} steps"
             break
+        elif plan.plateau and step - turn > plan.plateau * planned:
+            cut, turn = cut / 10, step
     bar.close()
 
 
@@ -189,7 +192,7 @@ def score(
     model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
     out = []
-    for _, batch in source.blocks(1024, rows):
+    for _, batch in source.blocks(max(1024 // model.spec.bottleneck.n_samples, 1), rows):
         batch = batch.to(model.device)
         out.append(torch.stack([model(batch, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0).cpu())
     return torch.cat(out) if out else torch.empty(0)

@@ -37,6 +37,9 @@ class Identity(Transform):
 
     of_counts = False
 
+    standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
+
     def __call__(self, batch: CountBatch) -> CountBatch:
         return batch
 
@@ -56,6 +59,22 @@ class Log1p(Transform):
 
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
         return _as_counts(value.expm1().clamp_min(0), library)
+
+
+@part("transform", "normalized")
+class Normalized(Transform):
+    """count / total · target: every cell scaled to one total, no logarithm; large targets make large inputs."""
+
+    target_sum: float = option("total that every cell is scaled to (100: per cent)", default=100.0, low=1.0)
+    standardize: bool = option("centre and scale each gene", default=False)
+    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
+
+    def __call__(self, batch: CountBatch) -> CountBatch:
+        factor = self.target_sum / batch.totals().clamp_min(1e-12)
+        return batch.with_value(batch.value * factor[batch.cell, 0])
+
+    def inverse(self, value: Tensor, library: Tensor) -> Tensor:
+        return _as_counts(value.clamp_min(0), library)
 
 
 @part("transform", "log_normalized")

@@ -25,6 +25,7 @@ FLOORS = (
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 LONG_SIGNATURES = {  # the keywords of a fit; the arrays of a kernel; a signature of scanpy's
+    "scae.external.dca.dca",
     "scae.tl.fitting.fit",
     "scae.kernels.losses.nb_stored",
     "scae.pp.variable.highly_variable_genes",
@@ -160,7 +161,7 @@ def test_public_names_are_there_and_documented(name):
     assert not inspect.isfunction(value) or ">>>" in inspect.getdoc(value)
 
 
-@pytest.mark.parametrize("module", ["tl", "datasets", "pp"])
+@pytest.mark.parametrize("module", ["tl", "datasets", "pp", "external", "pl"])
 def test_public_verbs_have_examples(module):
     home = public(module)
     verbs = [getattr(home, n) for n in getattr(home, "__all__", vars(home)) if not n.startswith("_")]

@@ -65,7 +65,7 @@ def test_what_a_model_was_fitted_to_survives_json(genes, categorical, continuous
         (lambda: Deterministic(dim=True), ["dim is True", "int"]),
         (lambda: Gaussian(beta=-1), ["beta is -1.0", "at least 0.0"]),
         (lambda: Gaussian(beta=float("nan")), ["beta is nan", "at least 0.0"]),
-        (lambda: Gaussian(prior="standard_normal"), ["prior is 'standard_normal'", "a prior (standard_normal"]),
+        (lambda: Gaussian(prior="standard_normal"), ["prior is 'standard_normal'", "a prior (", "standard_normal"]),
         (lambda: Masking(share=1.1), ["share is 1.1", "at least 0.0 and at most 1.0"]),
         (lambda: Thinning(low=0.8, high=0.2), ["low is 0.8", "high 0.2", "low ≤ high"]),
         (lambda: NB(link="log"), ["link is 'log'", "'softmax', 'exp', 'softplus'"]),

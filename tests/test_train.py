@@ -103,6 +103,22 @@ def test_early_stopping_waits_for_the_warm_up():
     assert plan.kl_warmup * planned < history.rows[-1]["step"] < planned
 
 
+def test_plateaus_cut_the_rate_to_a_tenth():
+    plan = TrainPlan(
+        epochs=40, batch_size=16, min_steps=1, lr=0.05, lr_warmup=0.0, held_out=0.3, patience=1.0, plateau=0.1, checks=40
+    )
+    _, history, _ = fitted(plan=plan)
+    lr, held, planned = history.column("lr"), history.column("held_out"), plan.planned_steps(3)
+    assert (len(lr), lr[0]) == (40, plan.lr)
+    turn, low = 0, math.inf
+    for i in range(39):
+        better, low = held[i] < low, min(held[i], low)
+        late = 3 * (i + 1) - turn > plan.plateau * planned  # three steps an epoch
+        turn = 3 * (i + 1) if better or late else turn
+        assert lr[i + 1] == pytest.approx(lr[i] if better or not late else lr[i] / 10)
+    assert lr[-1] < lr[0]
+
+
 def test_without_held_out_cells_the_last_weights_are_kept():
     _, history, _ = fitted(plan=TrainPlan(epochs=3, batch_size=16, min_steps=1, held_out=0.0))
     assert history.best == len(history.rows) - 1
@@ -149,7 +165,7 @@ def test_score_is_deterministic_and_of_each_cell():
 SHARE = st.floats(0, 1)
 plans = st.builds(
     TrainPlan, epochs=st.integers(1, 50), min_steps=st.integers(1, 3000), max_steps=st.integers(1, 30_000),
-    lr_warmup=SHARE, lr_final=SHARE, kl_warmup=SHARE,
+    lr_warmup=SHARE, lr_final=SHARE, kl_warmup=SHARE, plateau=SHARE,
 )  # fmt: skip
 
 

@@ -4,7 +4,24 @@ One file a bottleneck; importing the package enters them in the catalogue.
 """
 
 from .base import Bottleneck
+from .binary import Binary
+from .contractive import Contractive
 from .deterministic import Deterministic
 from .gaussian import Gaussian, discrepancy
+from .hierarchical import Hierarchical
+from .sparse import Sparse
+from .sparse_kl import SparseKL
+from .vq import VQ
 
-__all__ = ["Bottleneck", "Deterministic", "Gaussian", "discrepancy"]
+__all__ = [
+    "VQ",
+    "Binary",
+    "Bottleneck",
+    "Contractive",
+    "Deterministic",
+    "Gaussian",
+    "Hierarchical",
+    "Sparse",
+    "SparseKL",
+    "discrepancy",
+]

@@ -19,6 +19,9 @@ class Bottleneck(ABC):
 
     dim: int
     start_cells: int = 0  # how many encoded training cells :meth:`start` wants
+    n_samples: int = 1  # how many draws a cell a loss is made of
+    uses_labels: bool = False  # whether it reads the cells' labels
+    unit_columns: bool = False  # the decoder takes the code through columns of norm one, so that the code's size means something
 
     @property
     @abstractmethod
@@ -40,5 +43,5 @@ class Bottleneck(ABC):
         """Change buffers, in place, after a step of the optimiser; nothing else ever changes them."""
 
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
-        """The loss of each cell ``(cells,)``, nats: by default the negative ELBO plus penalties."""
-        return nll + warmup * latent.kl + latent.penalty
+        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default the negative ELBO and penalties."""
+        return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)

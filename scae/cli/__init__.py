@@ -16,6 +16,7 @@ from ..version import __version__
 COMMANDS = {
     "check": (".check", "say whether a file holds raw counts, and where"),
     "fit": (".fit", "fit a model to counts"),
+    "select": (".select", "choose a model by the molecules that it has not seen"),
     "embed": (".embed", "write each cell's latent to obsm"),
     "denoise": (".denoise", "write expected counts to a layer"),
     "demo": (".demo", "the main job on real counts that need no download"),

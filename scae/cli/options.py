@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from .. import parts, presets
+from .. import config, parts, presets
+from ..errors import ConfigError, ModelFileError, unknown
 from ..model import ModelSpec
 from ..plan import TrainPlan
 from ..presets import Preset
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--preset``, the data keys, one option for each kind of part, for each field of each part, and for the plan."""
+    """Where a model starts, ``--preset`` or ``--config``, and what :func:`add_fit_options` adds."""
     known = ", ".join(presets.names())
-    parser.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
+    start.add_argument("--config", metavar="FILE", help="start at the model in this JSON file, as scae select writes it")
+    add_fit_options(parser)
+
+
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
+    """The data keys, one option for each kind of part, for each field of each part, and for the plan."""
     keys = parser.add_argument_group("data")
     keys.add_argument("--layer", help="layer that holds the counts (X)")
     keys.add_argument("--batch-key", help="obs column of the batch that the latent is to be free of")
     keys.add_argument("--categorical-covariates", nargs="+", default=(), metavar="KEY", help="further categorical obs columns")
     keys.add_argument("--continuous-covariates", nargs="+", default=(), metavar="KEY", help="continuous obs columns")
     keys.add_argument("--size-factor", metavar="KEY", help="obs column of the exposure (total over the modelled genes)")
+    keys.add_argument("--label-key", metavar="KEY", help="obs column of the labels that a prior reads")
     keys.add_argument("--mask-var", metavar="KEY", help="var column of the genes to model (highly_variable where present)")
     keys.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     keys.add_argument("--random-state", type=int, default=0, help="seed (0)")
@@ -38,9 +49,9 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
             metavar="NAME",
             help=f"one of: {', '.join(parts.names(kind))}",
         )
-        for name, (text, parse) in _fields_of_kind(kind).items():
-            flag = f"--{kind}-{name.replace('_', '-')}"
-            group.add_argument(flag, dest=f"spec.{kind}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
+        _add_fields(group, kind, f"spec.{kind}")
+    for kind, owner in _nested_kinds().items():
+        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
     for f in dataclasses.fields(TrainPlan):
@@ -52,18 +63,56 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
 
 def preset_from(args: argparse.Namespace) -> Preset:
     """The preset that the options name, with what they change."""
-    base = presets.find(args.preset)
-    spec, plan = parts.to_dict(base.spec), parts.to_dict(base.plan)
-    given = sorted(vars(args).items())  # a kind before its fields
-    for key, value in given:
-        where, *path = key.split(".")
-        if where == "spec" and len(path) == 1:
-            spec[path[0]] = {"name": value} if value != spec[path[0]]["name"] else spec[path[0]]
-        elif where == "spec":
-            spec[path[0]][path[1]] = value
-        elif where == "plan" and path:
-            plan[path[0]] = value
-    return Preset(parts.from_dict(ModelSpec, spec), parts.from_dict(TrainPlan, plan), base.paper)
+    return with_given(read_config(args.config) if args.config else presets.find(args.preset), args)
+
+
+def with_given(base: Preset, args: argparse.Namespace) -> Preset:
+    """A preset with the parts, fields and training that the options give."""
+    given = {key.partition(".")[2].replace(".", "_"): value for key, value in vars(args).items() if "." in key}
+    return config.changed(base, given)
+
+
+def parse_option(name: str, word: str) -> Any:
+    """The value of one option of a model or plan, named as in :func:`scae.config.changed`; numbers of a tuple joined by x.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such option.
+    ConfigError
+        If the word is not such a value.
+    """
+    hints = typing.get_type_hints(TrainPlan)
+    known: dict[str, Callable[[str], Any]] = {}
+    for kind in _model_fields():
+        known |= {kind: str} | {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
+    known |= {f.name: _parser_of(hints[f.name]) for f in dataclasses.fields(TrainPlan)}
+    if name not in known:
+        raise unknown("option of a model", name.replace("_", "-"), [key.replace("_", "-") for key in known])
+    try:
+        parse = known[name]
+        return parse(word.replace("x", ",") if isinstance(parse, _Parser) and parse.several else word)
+    except (ValueError, argparse.ArgumentTypeError) as fault:
+        raise ConfigError(f"{name.replace('_', '-')}={word} cannot be read: {fault}.") from fault
+
+
+def read_config(path: str) -> Preset:
+    """The preset in a JSON file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not JSON.
+    ConfigError
+        If it holds no model.
+    """
+    try:
+        given = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}.") from None
+    except ValueError as fault:
+        raise ModelFileError(f"{path} is not JSON ({fault}).") from fault
+    return config.from_plain(given if isinstance(given, dict) else {})
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -74,6 +123,7 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
         "categorical_covariates",
         "continuous_covariates",
         "size_factor",
+        "label_key",
         "mask_var",
         "device",
         "random_state",
@@ -83,6 +133,22 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
+
+
+def _nested_kinds() -> dict[str, str]:
+    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
+    owners: dict[str, str] = {}
+    for owner in _model_fields():
+        for name in parts.names(owner):
+            fields = dataclasses.fields(parts.find(owner, name))
+            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
+    return owners
+
+
+def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
+    for name, (text, parse) in _fields_of_kind(kind).items():
+        flag = f"--{kind}-{name.replace('_', '-')}"
+        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
 
 
 def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
@@ -108,17 +174,24 @@ def _parser_of(hint: Any) -> Callable[[str], Any]:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if any(typing.get_origin(o) is tuple for o in options):
         item = next(typing.get_args(o)[0] for o in options if typing.get_origin(o) is tuple)
-        return _named(lambda word: tuple(item(w) for w in word.split(",") if w), f"comma-separated {item.__name__}")
+        return _Parser(
+            lambda word: tuple(item(w) for w in word.split(",") if w), f"comma-separated {item.__name__}", several=True
+        )
     if bool in options:
-        return _named(lambda word: {"true": True, "false": False}[word.lower()], "true or false")
+        return _Parser(lambda word: {"true": True, "false": False}[word.lower()], "true or false")
     return next(o for o in (int, float, str) if o in options)
 
 
-def _named(parse: Callable[[str], Any], name: str) -> Callable[[str], Any]:
-    def call(word: str) -> Any:
-        try:
-            return parse(word)
-        except (KeyError, ValueError) as fault:
-            raise argparse.ArgumentTypeError(f"{word!r} is not {name}") from fault
+@dataclasses.dataclass(frozen=True)
+class _Parser:
+    """What argparse calls on a word, and what it says where the word will not do."""
 
-    return call
+    parse: Callable[[str], Any]
+    name: str
+    several: bool = False
+
+    def __call__(self, word: str) -> Any:
+        try:
+            return self.parse(word)
+        except (KeyError, ValueError) as fault:
+            raise argparse.ArgumentTypeError(f"{word!r} is not {self.name}") from fault

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .. import threads
 from .jit import jit
 
+_PERMUTED = 1 << 24  # counts a cell up to which scanpy's draw, a permutation of them all, is made
 _SHORT = 512  # trials that one inversion covers: 0.5 to this power is far from underflow
 
 
@@ -19,6 +20,14 @@ def _downsample(start, stop, indptr, data, targets, chosen, seed, replace):
         values = data[indptr[row] : indptr[row + 1]]
         upto = values.cumsum()
         np.random.seed(seed)  # noqa: NPY002  numba's own generator, each thread's apart from numpy's
+        if not replace and upto[-1] > _PERMUTED:
+            left, rest = targets[row], np.int64(upto[-1])
+            for k in range(values.size):
+                own = np.int64(values[k])
+                rest -= own
+                values[k] = np.random.hypergeometric(own, rest, left) if own and left else 0  # noqa: NPY002
+                left -= np.int64(values[k])
+            continue
         drawn = np.random.choice(np.int64(upto[-1]), targets[row], replace)  # noqa: NPY002
         values[:] = 0
         for count in drawn:

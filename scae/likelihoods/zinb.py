@@ -29,6 +29,11 @@ class ZeroInflated(Distribution):
     def mean(self) -> Tensor:
         return self.counts.mean * torch.sigmoid(-self.zero_logits)
 
+    @property
+    def variance(self) -> Tensor:
+        counted = torch.sigmoid(-self.zero_logits)
+        return counted * (self.counts.variance + (1 - counted) * self.counts.mean**2)
+
     def log_prob(self, value: Tensor) -> Tensor:
         counted = self.counts.log_prob(value) + logsigmoid(-self.zero_logits)
         return torch.where(value == 0, torch.logaddexp(counted, logsigmoid(self.zero_logits)), counted)

@@ -21,7 +21,7 @@ from ._fused import log_normalised
 from ._matrix import memory_blocks
 from .quality import cell_metrics, gene_metrics, gene_weights, joined
 from .quality import sums as quality_sums
-from .recipe import ON_COUNTS, Settings, mark
+from .recipe import ON_COUNTS, Settings, mark, some_left
 from .variable import highly_variable_genes
 
 _BLOCKS_ALIVE = 12  # a block on its way: as read, counted, cut, normalised, and the file's own buffers
@@ -59,6 +59,8 @@ def preprocess_file(
     ------
     ConfigError
         If ``max_memory`` is too small, or source and target are the same.
+    CountsError
+        If no cell has ``min_genes`` expressed genes.
     MissingKeyError
         If the source does not exist or has no ``X``.
 
@@ -89,6 +91,7 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     small = AnnData(obs=store.element(root, "obs", pd.DataFrame()), var=store.element(root, "var", pd.DataFrame()))
     size = min((max_memory - (700 << 20)) // _BLOCKS_ALIVE, 256 << 20)
     cells, genes = _filtered(x, small, s, size)
+    some_left(cells, s)
     result = AnnData(obs=small.obs.loc[cells].copy(), var=small.var.loc[genes].copy())
     factors = _factors(x, cells, genes, s, size)
     moments = _write_matrices(x, out, (cells, genes, factors), s, size)

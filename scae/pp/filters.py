@@ -171,7 +171,8 @@ def totals(x: Any, axis: int, by_counts: bool, dtype: np.dtype) -> Any:
         lengths = blocks.chunks[0] if axis == 0 else (x.shape[1],) * len(parts)
         arrays = [da.from_delayed(p, (n,), dtype=dtype) for p, n in zip(parts, lengths, strict=True)]
         return da.concatenate(arrays) if axis == 0 else da.stack(arrays).sum(axis=0)
-    column = 0 if by_counts else 1
     if axis == 0:
-        return stacked(each_block(x, lambda block, _: sums.rows(block)[:, column])).astype(dtype)
-    return added(each_block(x, lambda block, _: sums.columns(block, sums.POSITIVE)[0][:, column])).astype(dtype)
+        return stacked(each_block(x, lambda block, _: sums.rows(block)[:, 0 if by_counts else 1])).astype(dtype)
+    if by_counts:
+        return added(each_block(x, lambda block, _: sums.columns(block, sums.POSITIVE)[0][:, 0])).astype(dtype)
+    return added(each_block(x, lambda block, _: sums.detected(block))).astype(dtype)

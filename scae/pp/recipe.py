@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..errors import ConfigError, CountsError
 from ..kernels import sums
 from ..kernels.rows import Rows
 from ._calls import own
@@ -86,6 +86,8 @@ def recipe(
     ------
     ConfigError
         If the layer for the counts is there already.
+    CountsError
+        If no cell has ``min_genes`` expressed genes; the cells are all still there.
 
     Examples
     --------
@@ -102,7 +104,14 @@ def recipe(
     settings = Settings(qc_vars, tops, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts)
     own(adata)
     calculate_qc_metrics(adata, qc_vars=qc_vars, percent_top=tops, inplace=True)
+    some_left(adata.obs["n_genes_by_counts"].to_numpy() >= min_genes, settings)
     (_fused if _fusable(get_rep(adata)) else _by_verbs)(adata, settings)
+
+
+def some_left(cells: NDArray[np.bool_], s: Settings) -> None:
+    """Raise, before anything is dropped, where no cell would be kept."""
+    if not cells.any():
+        raise CountsError(f"none of the {cells.size} cells has {s.min_genes} expressed genes: lower min_genes.")
 
 
 def _fusable(x: Any) -> bool:
@@ -131,7 +140,7 @@ def _fused(adata: AnnData, s: Settings) -> None:
     n_cells = adata.var["n_cells_by_counts"].to_numpy().astype(np.int64)
     if not cells.all():
         gone = Rows.of(adata.X).take(np.flatnonzero(~cells))
-        n_cells = n_cells - sums.columns(gone, sums.POSITIVE)[0][:, 1].astype(np.int64)
+        n_cells = n_cells - sums.detected(gone)
     adata.obs["n_genes"], adata.var["n_cells"] = n_genes, n_cells
     subset(adata, cells, n_cells >= s.min_cells)
     adata.layers[s.key_counts] = adata.X

@@ -55,7 +55,8 @@ def downsample_counts(
 ) -> AnnData | None:
     """Draw some of the counts of each cell, or of the whole matrix.
 
-    Drop-in for ``scanpy.pp.downsample_counts``: the same seed draws the same counts.
+    Drop-in for ``scanpy.pp.downsample_counts``: the same seed draws the same counts. Without replacement, a cell of more than
+    2²⁴ counts is drawn gene by gene instead, in memory that does not grow with its counts.
 
     Parameters
     ----------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from ..infer import latent
 from ..model import Autoencoder
@@ -35,7 +38,9 @@ def embed(
     Returns
     -------
     Autoencoder
-        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``.
+        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``. A model
+        that chooses from a codebook also writes the categorical ``obs[f"{key_added}_code"]``, and one with several codebooks
+        ``obsm[f"{key_added}_codes"]``, ``(cells, books)`` int64.
 
     Raises
     ------
@@ -55,9 +60,21 @@ def embed(
     """
     made, source = fitted(adata, model, fit_options, may_lack=True)
     with thread_count():
-        mean, sd = latent(made, source)
+        mean, sd, code = latent(made, source)
     adata.obsm[key_added] = mean
     if with_sd:
         adata.obsm[f"{key_added}_sd"] = sd
     note(adata, made, f"obsm[{key_added!r}]", verb="embed")
+    if code is not None:
+        note(adata, made, _write_codes(adata, key_added, code), verb="embed")
     return made
+
+
+def _write_codes(adata: AnnData, key_added: str, code: NDArray[np.int64]) -> str:
+    """Write each cell's codes ``(cells, books)``; returns where."""
+    if code.shape[1] > 1:
+        adata.obsm[f"{key_added}_codes"] = code
+        return f"obsm[{key_added + '_codes'!r}]"
+    met = [str(c) for c in np.unique(code)]  # in the order of numbers, not of words
+    adata.obs[f"{key_added}_code"] = pd.Categorical(code[:, 0].astype(str), categories=met)
+    return f"obs[{key_added + '_code'!r}]"

@@ -34,6 +34,7 @@ class FitOptions(TypedDict, total=False):
     categorical_covariates: Sequence[str]
     continuous_covariates: Sequence[str]
     size_factor: str | None
+    label_key: str | None
     mask_var: str | NDArray[np.bool_] | None
     plan: TrainPlan | None
     device: str
@@ -49,6 +50,7 @@ def fit(
     categorical_covariates: Sequence[str] = (),
     continuous_covariates: Sequence[str] = (),
     size_factor: str | None = None,
+    label_key: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     plan: TrainPlan | None = None,
     device: str = "auto",
@@ -70,6 +72,8 @@ def fit(
         Further ``obs`` columns told to the encoder and the decoder.
     size_factor
         ``obs`` column of the exposure; None for each cell's total over the modelled genes.
+    label_key
+        ``obs`` column of the labels that a prior reads (``label_normal``); missing values are unknown labels.
     mask_var
         Genes to model: a ``var`` column, or ``(genes,)`` bool; None for ``var["highly_variable"]`` where present, else all.
     plan
@@ -102,40 +106,55 @@ def fit(
         categorical_covariates=categorical_covariates,
         continuous_covariates=continuous_covariates,
         size_factor=size_factor,
+        label_key=label_key,
         mask_var=mask_var,
         plan=plan,
         device=device,
         random_state=random_state,
     )
-    return _fit(adata, _as_preset(model), options)[0]
+    return fit_preset(adata, as_preset(model), options)[0]
 
 
-def _fit(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+def keys_from(options: FitOptions) -> Keys:
+    """Where the keywords of a fit say that its inputs are."""
+    return Keys(
+        options.get("layer"),
+        options.get("batch_key"),
+        _names(options.get("categorical_covariates", ())),
+        _names(options.get("continuous_covariates", ())),
+        options.get("size_factor"),
+        options.get("label_key"),
+    )
+
+
+def fit_preset(
+    adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None
+) -> tuple[Autoencoder, CountMatrix]:
     """The fitted model, and the counts that it was fitted to."""
-    categorical = _names(options.get("categorical_covariates", ()))
-    continuous = _names(options.get("continuous_covariates", ()))
-    keys = Keys(options.get("layer"), options.get("batch_key"), categorical, continuous, options.get("size_factor"))
+    keys = keys_from(options)
+    if keys.label is not None and not preset.spec.bottleneck.uses_labels:
+        raise ConfigError(f"label_key is {keys.label!r}, but no part of this model reads labels; the prior 'label_normal' does.")
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys, fractions=takes_fractions(preset.spec))
-    data, source = prepare(adata, keys, options.get("mask_var"))
+    data, source = prepare(adata, keys, options.get("mask_var"), ordered=preset.spec.network.needs_order)
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
-        history = train(made, source, plan, rng)
+        history = train(made, source, plan, rng, progress=progress)
     made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return made, source
 
 
-def fitted(adata: AnnData, model: Model, options: FitOptions, *, may_lack: bool = False) -> tuple[Autoencoder, CountMatrix]:
-    """A fitted model (fitted now, if it is not yet) and these cells as it takes them.
+def fitted(
+    adata: AnnData, model: Model, options: FitOptions, *, may_lack: bool = False, progress: bool | None = None
+) -> tuple[Autoencoder, CountMatrix]:
+    """A fitted model (fitted now, if it is not yet) and these cells as it takes them; ``progress`` as in training.
 
     With ``may_lack``, genes that they lack are hidden from a model whose corruption has taught it what that means.
     """
-    for name in options:
-        if name not in FitOptions.__annotations__:
-            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
+    refuse_unknown(options)
     if not isinstance(model, Autoencoder):
-        return _fit(adata, _as_preset(model), options)
+        return fit_preset(adata, as_preset(model), options, progress)
     settled = sorted(set(options) - {"layer"})
     if settled:
         raise ConfigError(
@@ -149,7 +168,7 @@ def fitted(adata: AnnData, model: Model, options: FitOptions, *, may_lack: bool 
 
 def spec_of(model: Model) -> ModelSpec:
     """The architecture of a model however the user names it."""
-    return model.spec if isinstance(model, Autoencoder) else _as_preset(model).spec
+    return model.spec if isinstance(model, Autoencoder) else as_preset(model).spec
 
 
 def takes_fractions(spec: ModelSpec) -> bool:
@@ -157,11 +176,25 @@ def takes_fractions(spec: ModelSpec) -> bool:
     return spec.likelihood.takes_fractions or (spec.likelihood.on_input and not spec.transform.of_counts)
 
 
+def refuse_unknown(options: FitOptions) -> None:
+    """Raise what Python raises for a keyword that there is not."""
+    for name in options:
+        if name not in FitOptions.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(FitOptions.__annotations__)}.")
+
+
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _as_preset(model: Any) -> Preset:
+def as_preset(model: Any) -> Preset:
+    """The preset that is named or given; a specification alone takes the default plan.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
     if isinstance(model, Preset):
         return model
     if isinstance(model, str):

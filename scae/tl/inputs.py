@@ -16,6 +16,7 @@ from ..batch import DataSpec
 from ..checks import check, matrix
 from ..errors import CategoryError, ConfigError, GenesError, unknown
 from ..source import CountMatrix
+from .coordinates import genome_order
 
 log = logging.getLogger("scae")
 
@@ -29,6 +30,7 @@ class Keys:
     categorical: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
     size_factor: str | None = None
+    label: str | None = None
 
     @property
     def all_categorical(self) -> tuple[str, ...]:
@@ -42,9 +44,15 @@ def keys_of(data: DataSpec, layer: str | None) -> Keys:
     return Keys(data.layer if layer is None else layer, data.batch_key, categorical, continuous, data.size_factor)
 
 
-def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None) -> tuple[DataSpec, CountMatrix]:
-    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves."""
+def prepare(
+    adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None, *, ordered: bool = False
+) -> tuple[DataSpec, CountMatrix]:
+    """What a model of these cells, which :func:`verify` has passed, is to be fitted to; and the counts themselves.
+
+    ``ordered`` also asks for the genes' order along the genome.
+    """
     genes = np.flatnonzero(gene_mask(adata, mask_var))
+    order, breaks = genome_order(adata.var.iloc[genes]) if ordered else ((), ())
     x = _csr(adata, keys.layer, genes)
     totals = np.asarray(x.sum(1), np.float64).ravel()
     some = totals > 0
@@ -62,6 +70,9 @@ def prepare(adata: AnnData, keys: Keys, mask_var: str | NDArray[np.bool_] | None
         batch_key=keys.batch_key,
         categorical=tuple((key, tuple(sorted(set(adata.obs[key].astype(str))))) for key in keys.all_categorical),
         continuous=tuple((key, float(v.mean()), float(v.std()) or 1.0) for key, v in columns.items()),
+        order=order,
+        breaks=breaks,
+        label=None if keys.label is None else (keys.label, _label_levels(adata, keys.label)),
     )
     return data, _assemble(adata, data, x)
 
@@ -116,7 +127,26 @@ def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
         np.stack(codes, 1) if codes else np.zeros((adata.n_obs, 0), np.int64),
         np.stack(columns, 1).astype(np.float32) if columns else np.zeros((adata.n_obs, 0), np.float32),
         len(data.genes),
+        None if data.label is None else _label_codes(adata, *data.label),
     )
+
+
+def _label_levels(adata: AnnData, key: str) -> tuple[str, ...]:
+    if key not in adata.obs:
+        raise unknown("obs column", key, adata.obs.columns, hint="label_key names the column of the labels.")
+    levels = tuple(sorted(set(adata.obs[key].dropna().astype(str))))
+    if not levels:
+        raise ConfigError(f"label_key is {key!r}, and obs[{key!r}] has no value. Label some cells, or choose another prior.")
+    return levels
+
+
+def _label_codes(adata: AnnData, key: str, levels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Codes ``(cells,)`` of labels; −1 where missing or new, and for all cells without the column: a query may be unlabelled."""
+    if key not in adata.obs:
+        return np.full(adata.n_obs, -1, np.int64)
+    place = {level: i for i, level in enumerate(levels)}
+    known = adata.obs[key].notna()
+    return np.array([place.get(v, -1) if k else -1 for v, k in zip(adata.obs[key].astype(str), known, strict=True)], np.int64)
 
 
 def verify(adata: AnnData, keys: Keys, *, fractions: bool = False) -> None:

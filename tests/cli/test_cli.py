@@ -8,6 +8,7 @@ import sys
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
 import scae
@@ -57,9 +58,47 @@ def test_fit_then_denoise_some_genes(h5ad, tmp_path, capsys):
     assert list(anndata.read_h5ad(out).obsm["denoised"].columns) == ["CD3D", "NKG7"]
 
 
+def test_select_then_fit_what_it_chose(h5ad, tmp_path, capsys):
+    table, config, model = (str(tmp_path / name) for name in ("t.csv", "c.json", "m.scae"))
+    steps = ["--min-steps", "120", "--max-steps", "120", "--device", "cpu"]
+    words = ["select", str(h5ad), "--presets", "denoiser", "--grid", "bottleneck-dim=2,16", "network-hidden=32x16"]
+    words += ["--splits", "1", "--batch-key", "batch", "--out", table, "--save-config", config, *steps]
+    words += ["--plot", str(tmp_path / "p.png")]
+    assert main([*words, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    specs = scae.tl.grid("denoiser", bottleneck_dim=[2, 16], network_hidden=[(32, 16)], min_steps=[120], max_steps=[120])
+    expected = scae.tl.cross_validate(anndata.read_h5ad(h5ad), specs, n_splits=1, batch_key="batch", device="cpu")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    written = pd.read_csv(table)
+    np.testing.assert_allclose(written["deviance_explained"], expected["deviance_explained"], rtol=1e-9)
+    assert (written["model"].tolist(), summary["reason"]) == (expected["model"].tolist(), scae.tl.choose(expected).reason)
+    chosen = specs[summary["chosen"]]
+    assert main(["fit", str(h5ad), model, "--config", config, "--epochs", "1", "--min-steps", "5"]) == 0
+    fitted = scae.load(model)
+    assert fitted.spec == chosen.spec
+    assert fitted.fitted["plan"] == scae.parts.to_dict(chosen.plan) | {"epochs": 1, "min_steps": 5}
+
+
+def test_select_says_so_where_there_is_nothing_to_denoise(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    noise, config = tmp_path / "noise.h5ad", tmp_path / "c.json"
+    anndata.AnnData(rng.poisson(rng.gamma(1, 1, 40), (200, 40)).astype("float32")).write_h5ad(noise)
+    words = ["select", str(noise), "--presets", "denoiser", "--splits", "2", "--save-config", str(config), "--min-steps", "60"]
+    assert main([*words, "--max-steps", "60"]) == 0
+    assert "choice: none: do not denoise this" in capsys.readouterr().out
+    assert main(["fit", str(noise), str(tmp_path / "m.scae"), "--config", str(config)]) == 2
+    assert "do not denoise this" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (["select", "{h5ad}", "--grid", "bottleneck-dmi=8"], 2, "did you mean 'bottleneck-dim'"),
+        (["select", "{h5ad}", "--grid", "bottleneck-dim"], 2, "bottleneck-dim=8,32"),
+        (["select", "{h5ad}", "--grid", "network-hidden=64,wide"], 2, "network-hidden=wide"),
+        (["select", "{h5ad}", "--order", "beauty"], 2, "n_parameters"),
+        (["select", "{h5ad}", "--out", "{tmp}/no/t.csv"], 5, "there is no folder"),
+        (["fit", "{h5ad}", "{tmp}/m.scae", "--config", "{h5ad}"], 5, "is not JSON"),
         (["fit", "{h5ad}", "{tmp}/m.scae", "--layer", "count"], 2, "did you mean 'counts'"),
         (["fit", "{h5ad}", "{tmp}/m.scae", "--layer", "logged"], 3, "layer='counts'"),
         (["fit", "{h5ad}", "{tmp}/m.scae", "--bottleneck-beta", "-1"], 2, "at least 0"),
@@ -97,10 +136,24 @@ def test_every_field_of_every_part_is_an_option(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
     text = capsys.readouterr().out
-    for kind in ("corruption", "transform", "network", "bottleneck", "likelihood"):
+    for kind in ("corruption", "transform", "network", "bottleneck", "prior", "likelihood"):
         for name in scae.parts.names(kind):
             for field in scae.parts.find(kind, name).__dataclass_fields__:
                 assert f"--{kind}-{field.replace('_', '-')}" in text
+
+
+def test_a_prior_and_its_labels_from_the_command_line(h5ad, tmp_path):
+    model = str(tmp_path / "m.scae")
+    words = ["fit", str(h5ad), model, "--bottleneck", "gaussian", "--bottleneck-n-samples", "2", *QUICK]
+    assert main([*words, "--bottleneck-prior", "mixture", "--prior-n-components", "3"]) == 0
+    bottleneck = scae.load(model).spec.bottleneck
+    assert (bottleneck.prior.name, bottleneck.prior.n_components, bottleneck.n_samples) == ("mixture", 3, 2)
+    assert main([*words, "--preset", "vamp", "--prior-n-components", "5"]) == 0
+    assert (scae.load(model).spec.bottleneck.prior.name, scae.load(model).spec.bottleneck.prior.n_components) == ("vamp", 5)
+    assert main([*words, "--bottleneck-prior", "label_normal"]) == 2
+    assert main([*words, "--bottleneck-prior", "label_normal", "--prior-n-components", "3", "--label-key", "batch"]) == 2
+    assert main([*words, "--bottleneck-prior", "label_normal", "--label-key", "batch"]) == 0
+    assert scae.load(model).data.label == ("batch", ("a", "b"))
 
 
 def test_parts_lists_the_catalogue(capsys):

@@ -20,7 +20,7 @@ from anndata import AnnData
 from peers import KINDS, adata_of, assert_same, dense
 
 from scae import pp
-from scae.errors import ConfigError, MissingKeyError
+from scae.errors import ConfigError, CountsError, MissingKeyError
 from scae.pp import command
 
 ROOT = Path(__file__).parents[2]
@@ -263,3 +263,14 @@ def test_memory_stays_under_the_limit(tmp_path):
     cells, megabytes = done.stdout.splitlines()
     assert cells == "[600000, 600000]"
     assert int(megabytes) < 1024
+
+
+def test_no_cell_left_is_said_before_anything_is_dropped(tmp_path):
+    adata = AnnData(sp.csr_matrix(np.eye(5, dtype=np.float32)))
+    with pytest.raises(CountsError, match="none of the 5 cells has 200 expressed genes"):
+        pp.recipe(adata, percent_top=())
+    assert adata.shape == (5, 5)
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    with pytest.raises(CountsError, match="lower min_genes"):
+        pp.preprocess_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", percent_top=())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]

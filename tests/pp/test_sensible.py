@@ -8,7 +8,7 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
-from peers import adata_of
+from peers import adata_of, dense
 
 from scae import pp
 
@@ -108,3 +108,17 @@ def test_means_that_tie_make_fewer_bins():
         sc.pp.highly_variable_genes(adata.copy(), flavor="cell_ranger", n_top_genes=5)
     pp.highly_variable_genes(adata, flavor="cell_ranger", n_top_genes=5)
     assert adata.var["highly_variable"].dtype == bool
+
+
+def test_a_cell_of_a_billion_counts_is_downsampled_in_little_memory():
+    counts, target, drawn = np.array([2.0**29, 2.0**28, 0, 5]), 600, []
+    for seed in range(100):
+        adata = AnnData(sp.csr_matrix(counts[None]))
+        pp.downsample_counts(adata, target, random_state=seed)
+        drawn.append(dense(adata.X)[0])
+    drawn = np.array(drawn)
+    assert (drawn.sum(1) == target).all()
+    assert (drawn <= counts).all()
+    share = counts / counts.sum()
+    error = np.sqrt(target * share * (1 - share) / len(drawn))  # so few of so many: as good as with replacement
+    assert (np.abs(drawn.mean(0) - target * share) <= 4 * error + 1e-9).all()

@@ -1,0 +1,115 @@
+"""Several Gaussian layers: a latent whose prior is another latent."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import DataSpec, Encoded, Latent
+from ..layers import Dense, Finish
+from ..parts import option, part
+from ..priors import Prior, StandardNormal, draw, normal_kl, posterior
+from .base import Bottleneck
+
+
+class Conditional(nn.Module):
+    """p(z below | z above): a small network from a latent to the mean and standard deviation of the one below."""
+
+    def __init__(self, n_above: int, n_below: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
+        super().__init__()
+        widths = (n_above, *hidden, 2 * n_below)
+        self.layers = cast(list[Dense], nn.ModuleList(Dense(a, b, 0, rng) for a, b in pairwise(widths)))
+        self.finishes = cast(list[Finish], nn.ModuleList(Finish(w, "layer", "relu", 0.0) for w in hidden))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        nothing = z.new_zeros(len(z), 0)
+        x = self.layers[0](z, nothing)
+        for finish, layer in zip(self.finishes, self.layers[1:], strict=True):
+            x = layer(finish(x, None), nothing)
+        return posterior(x)
+
+
+class LadderWeights(nn.Module):
+    """The prior of the topmost latent, and a conditional prior for each one below, from the bottom up."""
+
+    def __init__(self, prior: nn.Module, conditionals: list[Conditional]) -> None:
+        super().__init__()
+        self.prior = prior
+        self.conditionals = cast(list[Conditional], nn.ModuleList(conditionals))
+
+
+@part("bottleneck", "hierarchical")
+class Hierarchical(Bottleneck):
+    """Several Gaussian layers, each the learned prior of the one below: the ladder VAE (Sønderby 2016).
+
+    The decoder sees the bottom latent z₁ (``dim``). Above it stand z₂, z₃ … (``top_dims``): p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The
+    posterior goes down the same ladder: what the encoder says of zᵢ and what zᵢ₊₁ says of it are merged, weighed by their
+    precisions. The KL is the sum over the layers; the history has each as ``kl_z1``, ``kl_z2`` …, in nats per cell, so that a
+    layer that is not used is seen. Written is the bottom latent's mean, where those above stand at theirs, and its standard
+    deviation there. doi:10.48550/arXiv.1602.02282.
+
+    Examples
+    --------
+    >>> Hierarchical(dim=16, top_dims=(8, 4)).n_stats
+    56
+    """
+
+    dim: int = option("size of the bottom latent, which is decoded", default=32, low=1)
+    top_dims: tuple[int, ...] = option("sizes of the latents above, from the bottom up", default=(8,), low=1)
+    hidden: tuple[int, ...] = option("widths between a latent and the one below", default=(64,), low=1)
+    beta: float = option("weight of the KL term", default=1.0, low=0.0)
+    prior: Prior = option("prior of the topmost latent", default=StandardNormal(), kind="prior")
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Sizes of all latents, from the bottom up."""
+        return (self.dim, *self.top_dims)
+
+    @property
+    def n_stats(self) -> int:
+        return 2 * sum(self.dims)
+
+    @property
+    def start_cells(self) -> int:  # type: ignore[override]
+        return self.prior.start_cells
+
+    @property
+    def uses_labels(self) -> bool:  # type: ignore[override]
+        return self.prior.uses_labels
+
+    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
+        conditionals = [Conditional(above, below, self.hidden, rng) for below, above in pairwise(self.dims)]
+        return LadderWeights(self.prior.build(self.dims[-1], data, rng), conditionals)
+
+    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
+        self.prior.start(cast(LadderWeights, weights).prior, self._topmost(encoded), rng)
+
+    def _topmost(self, encoded: Encoded) -> Encoded:
+        """What the encoder says of the topmost latent: the last of its numbers."""
+        n = 2 * self.dims[-1]
+        return encoded._replace(stats=encoded.stats[:, -n:], again=lambda first: encoded.again(first)[:, -n:])
+
+    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+        ladder = cast(LadderWeights, weights)
+        *below, top = encoded.stats.split([2 * dim for dim in self.dims], dim=1)
+        mean, sd = posterior(top)
+        z = draw(mean, sd, rng)
+        kls = [self.prior.kl(ladder.prior, mean, sd, z, self._topmost(encoded))]  # from the top down
+        z, mean, sd = self.prior.to_latent(z), self.prior.to_latent(mean), self.prior.latent_sd(mean, sd)
+        for stats, conditional in zip(below[::-1], list(ladder.conditionals)[::-1], strict=True):
+            expected, width = conditional(z)
+            mean, sd = _merged(*posterior(stats), expected, width)
+            z = draw(mean, sd, rng)
+            kls.append(normal_kl(mean, sd, expected, width).sum(1))
+        trace = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
+        return Latent(z, mean, sd, self.beta * torch.stack(kls).sum(0), mean.new_zeros(len(mean)), trace)
+
+
+def _merged(mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the product of two normal densities."""
+    precision, other = sd.square().reciprocal(), other_sd.square().reciprocal()
+    variance = (precision + other).reciprocal()
+    return (mean * precision + other_mean * other) * variance, variance.sqrt()

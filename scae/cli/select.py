@@ -1,0 +1,112 @@
+"""``scae select``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import parts, presets, threads, tl
+from ..errors import ConfigError
+from ..io.atomic import replacing
+from ..presets import Preset
+from ..tl.choosing import ORDERS, summarize
+from .files import log, read
+from .options import add_fit_options, fit_options, parse_option, read_config, with_given
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", help="h5ad file with raw counts")
+    known = ", ".join(presets.names())
+    parser.add_argument("--presets", default="denoiser,vae", metavar="NAMES", help=f"some of: {known} (denoiser,vae)")
+    parser.add_argument("--configs", nargs="+", default=(), metavar="FILE", help="further candidates, JSON files as written here")
+    parser.add_argument(
+        "--grid", nargs="+", default=[], action="extend", metavar="OPTION=V,V", help="values to try with every preset, "
+        "e.g. bottleneck-dim=8,32 network-hidden=128,128x64",
+    )  # fmt: skip
+    parser.add_argument("--splits", type=int, default=3, metavar="N", help="times that the molecules are split (3)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits of each candidate to each split (1)")
+    parser.add_argument("--train-share", type=float, default=0.9, metavar="P", help="share of the molecules that is seen (0.9)")
+    parser.add_argument(
+        "--order", default="n_parameters", metavar="WHAT", help=f"what is simple: {', '.join(ORDERS)} (n_parameters)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="CSV file to write: one row a candidate, split and seed")
+    parser.add_argument("--save-config", metavar="FILE", help="JSON file to write: the choice, for scae fit --config")
+    parser.add_argument("--plot", metavar="FILE", help="picture to write (png, pdf or svg)")
+    add_fit_options(parser)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    candidates = _candidates(args)
+    for path in filter(None, (args.out, args.save_config, args.plot)):
+        if not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"cannot write {path}: there is no folder {Path(path).parent}.")
+    protocol = {"n_splits": args.splits, "n_seeds": args.seeds, "train_share": args.train_share}
+    with threads.use(args.threads):
+        table = tl.cross_validate(read(args.input), candidates, **protocol, **fit_options(args))
+    choice, rows = tl.choose(table, order=args.order), summarize(table, args.order)
+    if args.out:
+        _write(args.out, table.to_csv(index=False))
+    if args.save_config:
+        named = parts.to_dict(candidates[choice.model]) if choice.model else {}
+        _write(
+            args.save_config,
+            json.dumps({"name": choice.model, "reason": choice.reason} | named, indent=1, ensure_ascii=False) + "\n",
+        )
+    if args.plot:
+        _picture(table, args)
+    if not args.json:
+        _show(rows, choice)
+    scores = {str(name): round(float(row["deviance_explained"]), 6) for name, row in rows.iterrows()}
+    return {"chosen": choice.model, "reason": choice.reason, "best": choice.best, "baseline": choice.baseline, "scores": scores}
+
+
+def _candidates(args: argparse.Namespace) -> dict[str, Preset]:
+    if args.order not in ORDERS:
+        raise ConfigError(f"--order is {args.order}; allowed: {', '.join(ORDERS)}.")
+    values: dict[str, list[Any]] = {}
+    for word in args.grid:
+        name, equals, listed = word.partition("=")
+        if not (equals and listed):
+            raise ConfigError(
+                f"--grid has {word!r}; allowed: an option, =, and values with commas between, e.g. bottleneck-dim=8,32."
+            )
+        name = name.lstrip("-").replace("-", "_")
+        values[name] = [parse_option(name, value) for value in listed.split(",")]
+    starts = {name: presets.find(name) for name in args.presets.split(",") if name}
+    starts |= {Path(path).stem: read_config(path) for path in args.configs}
+    made: dict[str, Preset] = {}
+    for name, start in starts.items():
+        varied = tl.grid(with_given(start, args), **values)
+        made |= {name + label.removeprefix("model"): preset for label, preset in varied.items()}
+    return made
+
+
+def _write(path: str, text: str) -> None:
+    with replacing(Path(path)) as beside:
+        beside.write_text(text, "utf-8")
+    log.info("wrote %s", path)
+
+
+def _picture(table: pd.DataFrame, args: argparse.Namespace) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from .. import pl
+
+    pl.cross_validation(table, order=args.order, show=False, save=args.plot)
+    log.info("wrote %s", args.plot)
+
+
+def _show(rows: pd.DataFrame, choice: tl.Choice) -> None:
+    """The candidates, best first, and the choice."""
+    width = max(len(str(name)) for name in rows.index)
+    print(f"  {'':<{width}}  deviance explained  below the best    fitted numbers")
+    for name, row in rows.sort_values("deviance_explained", ascending=False).iterrows():
+        score = f"{row['deviance_explained']:.4f} ± {row['se']:.4f}"
+        below = f"{row['below_best']:.4f} ± {row['below_best_se']:.4f}" if row["kind"] == "model" else "(baseline)"
+        print(f"{'*' if name == choice.model else ' '} {name:<{width}}  {score:<18}  {below:<16}  {row['n_parameters']:>12,.0f}")
+    print(f"choice: {choice.model or 'none'}: {choice.reason}")

@@ -1,0 +1,202 @@
+"""Features in genome order: their places on an axis of whole windows, and layers that go along it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import CountBatch, DataSpec
+from ..layers import Readout, uniform
+from ..ops.windows import rearranged, sparse_windows
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis on which each chromosome begins at a multiple of ``unit`` places, so that no window spans two.
+
+    Attributes
+    ----------
+    place
+        ``(genes,)`` int64, where each gene is.
+    feature
+        ``(places,)`` int64, which gene is there; −1 for padding.
+    first
+        ``(places / unit,)`` bool: the units that begin a chromosome.
+    unit
+        Places of the widest window.
+    """
+
+    place: Tensor
+    feature: Tensor
+    first: Tensor
+    unit: int
+
+    @classmethod
+    def of(cls, data: DataSpec, unit: int, device: torch.device) -> Axis:
+        """The axis of a model's genes: in ``data.order``, or as they are listed, on one chromosome, where that is empty."""
+        order = torch.tensor(data.order or range(data.n_genes), dtype=torch.int64)
+        place, begun = torch.empty_like(order), [0]
+        for start, stop in pairwise((0, *data.breaks, data.n_genes)):
+            place[order[start:stop]] = begun[-1] * unit + torch.arange(stop - start)
+            begun.append(begun[-1] + math.ceil((stop - start) / unit))
+        feature = torch.full((begun[-1] * unit,), -1).index_copy_(0, place, torch.arange(data.n_genes))
+        first = torch.zeros(begun[-1], dtype=torch.bool).index_fill_(0, torch.tensor(begun[:-1]), True)
+        return cls(place.to(device), feature.to(device), first.to(device), unit)
+
+    def begins(self, size: int) -> Tensor:
+        """``(places / size,)`` bool: which windows of so many places, a divisor of the unit, begin a chromosome."""
+        apart = self.first.new_zeros(len(self.first), self.unit // size)
+        apart[:, 0] = self.first
+        return apart.flatten()
+
+
+class FirstConvolution(nn.Module):
+    """The sparse layer of a convolutional encoder: stride = kernel size; covariates shift each channel, windows alike."""
+
+    place: Tensor
+    feature: Tensor
+
+    def __init__(self, axis: Axis, size: int, channels: int, n_design: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.weight = uniform((size, channels), size, rng)
+        self.bias = nn.Parameter(torch.zeros(channels, device=rng.device))
+        self.design = nn.Parameter(torch.zeros(n_design, channels, device=rng.device)) if n_design else None
+        self.n_windows = len(axis.feature) // size
+        self.register_buffer("place", axis.place, persistent=False)
+        self.register_buffer("feature", axis.feature, persistent=False)
+
+    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Tensor:
+        """``(cells, windows · channels)``; the channels of a window lie together."""
+        out = sparse_windows(batch, self.weight, self.place, self.n_windows)
+        if batch.shift is not None:
+            out = out - batch.by_group(self._of_dense(batch.shift))
+        if batch.noise_sd and rng is not None:
+            out = out + batch.noise_sd * self.noise(len(batch), rng)
+        level = self.bias if self.design is None else self.bias + design @ self.design
+        return (out.view(len(batch), self.n_windows, -1) + level.view(-1, 1, len(self.bias))).flatten(1)
+
+    def jacobian_sq(self, u: Tensor) -> Tensor:
+        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, windows · channels)``; the input is what the encoder sees."""
+        back = (u.reshape(-1, len(self.bias)) @ self.weight.T).view(len(u), len(self.feature))  # (cells, places)
+        return back.square() @ (self.feature >= 0).to(u.dtype)
+
+    def noise(self, n: int, rng: torch.Generator) -> Tensor:
+        """What N(0, 1) noise on every gene, zeros too, becomes ``(n, windows · channels)``: N(0, JᵀJ) of the layer's Jacobian."""
+        drawn = torch.randn(n, len(self.place), generator=rng, device=rng.device, dtype=self.weight.dtype)
+        return self._of_dense(drawn)
+
+    def _of_dense(self, x: Tensor) -> Tensor:
+        """The convolution of a few dense rows ``(n, genes)``."""
+        spread = rearranged(x, self.feature, self.place)  # (n, places)
+        return (spread.view(-1, len(self.weight)) @ self.weight).view(len(x), self.n_windows * len(self.bias))
+
+
+class Up(nn.Module, ABC):
+    """From a map of windows to one with ``size`` windows in the place of each; no bias."""
+
+    def __init__(self, size: int, n_out: int) -> None:
+        super().__init__()
+        self.size, self.n_out = size, n_out
+
+    @abstractmethod
+    def inputs(self, x: Tensor, cells: int) -> Tensor:
+        """What of a map ``(cells · windows, n_in)`` a window of the next one depends on: ``(cells · windows, width)``."""
+
+    @abstractmethod
+    def matrix(self) -> Tensor:
+        """``(width, size · n_out)``."""
+
+    def forward(self, x: Tensor, cells: int) -> Tensor:
+        """``(cells · windows · size, n_out)``."""
+        return (self.inputs(x, cells) @ self.matrix()).view(-1, self.n_out)
+
+
+class Transposed(Up):
+    """A transposed convolution whose stride is its kernel size: a window sees the one above it."""
+
+    def __init__(self, begins: Tensor, n_in: int, n_out: int, size: int, rng: torch.Generator) -> None:  # noqa: ARG002
+        super().__init__(size, n_out)
+        self.weight = uniform((n_in, size, n_out), n_in, rng)
+
+    def inputs(self, x: Tensor, cells: int) -> Tensor:  # noqa: ARG002
+        return x
+
+    def matrix(self) -> Tensor:
+        return self.weight.flatten(1)
+
+
+class Upsampled(Up):
+    """Nearest upsampling, then a convolution over 2 · ⌊size / 2⌋ + 1 windows, zero beyond a chromosome's ends.
+
+    The two are one linear map of a window and its neighbours, so that the upsampled map is never made: what the taps of the
+    convolution find under them at each of the ``size`` places is the window itself or a neighbour.
+    """
+
+    taken: Tensor
+    lefts: Tensor
+    rights: Tensor
+
+    def __init__(self, begins: Tensor, n_in: int, n_out: int, size: int, rng: torch.Generator) -> None:
+        super().__init__(size, n_out)
+        reach = size // 2
+        self.weight = uniform((2 * reach + 1, n_in, n_out), (2 * reach + 1) * n_in, rng)  # (taps, in, out)
+        tap, place = torch.meshgrid(torch.arange(2 * reach + 1), torch.arange(size), indexing="ij")
+        taken = nn.functional.one_hot((place + tap - reach).div(size, rounding_mode="floor") + 1, 3)  # (taps, size, 3)
+        dtype, device = self.weight.dtype, begins.device
+        self.register_buffer("taken", taken.to(device, dtype), persistent=False)
+        self.register_buffer("lefts", (~begins)[:, None].to(dtype), persistent=False)  # 0 where none is to the left
+        self.register_buffer("rights", (~begins).roll(-1)[:, None].to(dtype), persistent=False)
+
+    def inputs(self, x: Tensor, cells: int) -> Tensor:
+        x = x.view(cells, len(self.lefts), -1)
+        return torch.cat([x.roll(1, 1) * self.lefts, x, x.roll(-1, 1) * self.rights], 2).flatten(0, 1)
+
+    def matrix(self) -> Tensor:
+        return torch.einsum("tsd,tio->diso", self.taken, self.weight).flatten(2).flatten(0, 1)
+
+
+UPS: dict[str, type[Transposed] | type[Upsampled]] = {"transposed": Transposed, "upsampling": Upsampled}
+
+
+class GenomeOut(nn.Module):
+    """A read-out along the genome: the last step up to single features, with a bias and covariates of each gene's own."""
+
+    place: Tensor
+    feature: Tensor
+
+    def __init__(self, axis: Axis, up: Up, n_design: int, rng: torch.Generator) -> None:
+        super().__init__()
+        n_genes, self.up = len(axis.place), up
+        self.bias = nn.Parameter(torch.zeros(n_genes, device=rng.device))
+        self.design = nn.Parameter(torch.zeros(n_genes, n_design, device=rng.device)) if n_design else None
+        self.register_buffer("place", axis.place, persistent=False)
+        self.register_buffer("feature", axis.feature, persistent=False)
+
+    def readout(self, x: Tensor, design: Tensor) -> GenomeReadout:
+        """From the map of the widest windows but one, ``(cells · windows, channels)``; not yet evaluated."""
+        cells = len(design)
+        return GenomeReadout(self.up.inputs(x, cells).view(cells, len(self.feature) // self.up.size, -1), self, design)
+
+
+@dataclass(frozen=True)
+class GenomeReadout(Readout):
+    """A last step up, not yet evaluated; padding is dropped."""
+
+    map: Tensor  # (cells, windows, width)
+    out: GenomeOut
+    design: Tensor  # (cells, n_design)
+
+    def full(self) -> Tensor:
+        along = (self.map @ self.out.up.matrix()).flatten(1)  # (cells, places)
+        value = rearranged(along, self.out.place, self.out.feature) + self.out.bias
+        return value if self.out.design is None else value + self.design @ self.out.design.T
+
+    def at(self, cell: Tensor, gene: Tensor) -> Tensor:
+        place, size = self.out.place[gene], self.out.up.size
+        value = (self.map[cell, place // size] * self.out.up.matrix().T[place % size]).sum(1) + self.out.bias[gene]
+        return value if self.out.design is None else value + (self.design[cell] * self.out.design[gene]).sum(1)

@@ -1,0 +1,99 @@
+"""Windows of an axis on which features have places: a convolution from CSR, and the way from places back to features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import threads
+from ..batch import CountBatch
+from ..kernels.windows import into_windows, onto_kernel
+
+_CHUNKS = 16
+
+
+def sparse_windows(batch: CountBatch, kernel: Tensor, place: Tensor, n_windows: int) -> Tensor:
+    """A one-dimensional convolution of the stored values of a batch, stride = kernel size; gradient for the kernel only.
+
+    Parameters
+    ----------
+    batch
+        ``(cells, genes)`` as CSR; its values have the dtype of ``kernel``.
+    kernel
+        ``(size, channels)``.
+    place
+        ``(genes,)`` int64, the place of each gene on the axis, below ``n_windows · size``.
+    n_windows
+        Windows of ``size`` places on the axis.
+
+    Returns
+    -------
+    Tensor
+        ``(cells, n_windows · channels)``; the channels of a window lie together. An empty window is zero.
+    """
+    return _SparseWindows.apply(batch, kernel, place // len(kernel), place % len(kernel), n_windows)
+
+
+class _SparseWindows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, batch: CountBatch, kernel: Tensor, window: Tensor, offset: Tensor, n_windows: int) -> Tensor:
+        ctx.batch, ctx.window, ctx.offset, ctx.shape = batch, window, offset, kernel.shape
+        width = kernel.shape[1]
+        if kernel.device.type != "cpu":
+            out = kernel.new_zeros(len(batch) * n_windows, width)
+            row = batch.cell * n_windows + window[batch.gene]
+            return out.index_add_(0, row, batch.value[:, None] * kernel[offset[batch.gene]]).view(len(batch), n_windows * width)
+        out = kernel.new_empty(len(batch), n_windows * width)
+        arrays = (batch.indptr, batch.gene, batch.value, window, offset, kernel.detach().contiguous(), out)
+        threads.run(into_windows, len(batch), *(a.numpy() for a in arrays), work=out.numel())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None, None]:
+        batch, window, offset, grad = ctx.batch, ctx.window, ctx.offset, grads[0].contiguous()
+        size, width = ctx.shape
+        if grad.device.type != "cpu":
+            row = batch.cell * (grad.shape[1] // width) + window[batch.gene]
+            terms = batch.value[:, None] * grad.view(-1, width)[row]
+            return None, grad.new_zeros(size, width).index_add_(0, offset[batch.gene], terms), None, None, None
+        out = grad.new_empty(_CHUNKS, size, width)
+        arrays = (batch.indptr, batch.gene, batch.value, window, offset, grad, out)
+        threads.run(onto_kernel, _CHUNKS, *(a.numpy() for a in arrays), work=batch.value.shape[0] * width)
+        return None, out.sum(0), None, None, None
+
+
+def rearranged(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """The columns of ``x`` in another order, zero where there is none; torch's own gradient would add column by column.
+
+    Parameters
+    ----------
+    x
+        ``(cells, n)``.
+    index
+        ``(m,)`` int64, which column of ``x`` each column of the result is, no two alike; −1 for zeros.
+    inverse
+        ``(n,)`` int64, where each column of ``x`` has gone; −1 for nowhere.
+
+    Returns
+    -------
+    Tensor
+        ``(cells, m)``.
+    """
+    return _Rearranged.apply(x, index, inverse)
+
+
+class _Rearranged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return _columns(x, index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return _columns(grads[0], *ctx.saved_tensors), None, None
+
+
+def _columns(x: Tensor, index: Tensor) -> Tensor:
+    return x.index_select(1, index.clamp_min(0)).mul_(index >= 0)

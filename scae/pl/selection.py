@@ -1,0 +1,86 @@
+"""The scores of candidates beside the baselines, and the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..tl.choosing import choose, summarize
+from ._figure import BLUE, GREY, ORANGE, beside, drawing, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TITLES = {"n_parameters": "weights", "n_latent": "latent dimensions", "seconds": "seconds"}
+
+
+def cross_validation(
+    table: pd.DataFrame,
+    *,
+    order: str = "n_parameters",
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    """Draw what :func:`scae.tl.cross_validate` found: a row a candidate, the simplest on top, the baselines as lines.
+
+    A bar is one standard error of the paired difference to the best candidate (same splits, same cells): a candidate whose bar
+    reaches the line of the best is within one standard error of it, and filled. The choice is orange.
+
+    Parameters
+    ----------
+    table
+        What ``cross_validate`` returned, or the same read from a CSV file.
+    order
+        What "simple" means, as in :func:`scae.tl.choose`.
+    ax
+        Axes to draw into; None: a new figure.
+    show
+        Show the figure; None: where it is new, not saved, and the backend has windows.
+    save
+        File to write; its suffix says the format.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ConfigError
+        If the table is not whole, or ``ax`` or ``save`` will not do.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> quick = scae.TrainPlan(min_steps=20, epochs=1)
+    >>> table = scae.tl.cross_validate(adata, ["denoiser"], n_splits=1, plan=quick)
+    >>> ax = scae.pl.cross_validation(table, show=False)
+    """
+    rows, choice = summarize(table, order), choose(table, order=order)
+    models = rows[rows["kind"] == "model"].sort_values([order, "deviance_explained"], ascending=[True, False], kind="stable")
+    with drawing(1, ax, show=show, save=save, size=(6.4, 1.5 + 0.3 * len(models))) as (panel,):
+        for place, (name, row) in enumerate(models.iterrows()):
+            color = ORANGE if name == choice.model else BLUE
+            face = color if row["eligible"] else "white"
+            score, error = row["deviance_explained"], row["below_best_se"]
+            panel.errorbar(score, place, xerr=error, fmt="o", color=color, mfc=face, ms=6, capsize=2, label=str(name))
+        if choice.best is not None:
+            panel.axvline(models.loc[choice.best, "deviance_explained"], color=BLUE, lw=0.8, alpha=0.5, label="best")
+        labels = []
+        for name, row in rows[rows["kind"] == "baseline"].iterrows():
+            panel.axvline(row["deviance_explained"], color=GREY, lw=1, ls="--", label=str(name))
+            top = {"xycoords": panel.get_xaxis_transform(), "xytext": (0, 7), "ha": "center", "va": "bottom"}
+            labels.append(beside(panel, row["deviance_explained"], 1.0, str(name), GREY, **top))
+        words = [f"{name}  ({row[order]:,.0f})" for name, row in models.iterrows()]
+        panel.set_yticks(range(len(models)), words)
+        panel.set_ylim(len(models) - 0.4, -0.6)
+        panel.margins(x=0.08)
+        panel.locator_params(axis="x", nbins=6)
+        panel.set_xlabel("share of held-out Poisson deviance explained\nbar: standard error of the difference to the best")
+        panel.set_title(f"choice: {choice.model or 'do not denoise this'}", color=ORANGE, pad=26)
+        panel.text(-0.02, 1.0, f"candidate ({_TITLES[order]})", transform=panel.transAxes, ha="right", va="bottom", fontsize=8)
+        spread(panel, labels)
+    return panel

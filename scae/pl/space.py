@@ -1,0 +1,200 @@
+"""Cells in the plane of a latent, beside PCA."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ..checks import matrix
+from ..errors import ConfigError, unknown
+from ..tl.baselines import principal
+from ._figure import COLORS, GREY, MARKERS, beside, collide, drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+
+_MISSING = "#D0D0D0"
+PROJECTIONS = ("umap", "pca", "first")
+
+
+def latent(
+    adata: AnnData,
+    basis: str = "X_scae",
+    color: str | Sequence[str] | None = None,
+    *,
+    beside_basis: str | None = "X_pca",
+    projection: str = "umap",
+    layer: str | None = None,
+    random_state: int = 0,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> list[Axes]:
+    """Draw cells in the plane of a latent by covariates, beside the same picture of PCA.
+
+    Parameters
+    ----------
+    adata
+        Cells with ``obsm[basis]``.
+    basis
+        ``obsm`` key of the latent.
+    color
+        ``obs`` columns, a row of panels each: categories are named in place, or listed beside where
+        they lie mixed; numbers have a colour bar. None: one row, grey.
+    beside_basis
+        ``obsm`` key of what is drawn beside; ``"X_pca"`` is made (30 components of log1p(CP10k)) where it is missing; None:
+        nothing.
+    projection
+        Where a basis has more than two dimensions: ``"umap"``, its two principal axes (``"pca"``), or its ``"first"`` two.
+    layer
+        The layer of counts that a missing PCA is made from; None for ``X``.
+    random_state
+        Seed of UMAP and of the order in which cells are drawn.
+    ax
+        As many Axes as panels, row by row; None: a new figure.
+    show
+        Show the figure; None: where it is new, not saved, and the backend has windows.
+    save
+        File to write; its suffix says the format.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        Row by row.
+
+    Raises
+    ------
+    MissingKeyError
+        If a basis, a column or a projection is not there.
+    ConfigError
+        If ``ax`` or ``save`` will not do.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.embed(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> axes = scae.pl.latent(adata, color=["bulk_labels", "n_counts"], projection="pca", show=False)
+    >>> len(axes)
+    4
+    """
+    colors: list[str | None] = [color] if isinstance(color, str) or color is None else list(color)
+    for name in colors:
+        if name is not None and name not in adata.obs:
+            raise unknown("obs column", name, adata.obs.columns)
+    if projection not in PROJECTIONS:
+        raise unknown("projection", projection, PROJECTIONS)
+    bases = [basis] if beside_basis is None else [basis, beside_basis]
+    planes = [_plane(_points(adata, key, layer), key, projection, random_state) for key in bases]
+    order = np.random.default_rng(random_state).permutation(adata.n_obs)  # so that no category lies on top of all others
+    with drawing(len(colors) * len(planes), ax, show=show, save=save, columns=len(planes), size=(4.6, 4.0)) as panels:
+        named: dict[str, list[tuple[list[Annotation], bool]]] = {}
+        for i, panel in enumerate(panels):
+            name, (points, axes) = colors[i // len(planes)], planes[i % len(planes)]
+            panel.set(xlabel=axes[0], ylabel=axes[1], xticks=[], yticks=[])
+            panel.set_title(bases[i % len(planes)] + (f" by {name}" if name else ""))
+            drawn = _draw(panel, points, None if name is None else adata.obs[name], order)
+            if name is not None and drawn[0]:
+                named.setdefault(name, []).append(drawn)
+        for name, row in named.items():
+            if any(not apart or collide(panels[0].figure, labels) for labels, apart in row):
+                for label in itertools.chain(*(labels for labels, _ in row)):
+                    label.remove()
+                _list_beside(panels[(colors.index(name) + 1) * len(planes) - 1], adata.obs[name].astype("category"))
+    return panels
+
+
+def _points(adata: AnnData, key: str, layer: str | None) -> NDArray:
+    if key in adata.obsm:
+        points = np.asarray(adata.obsm[key])
+    elif key == "X_pca":
+        import scipy.sparse as sp
+
+        points = principal(sp.csr_matrix(matrix(adata, layer)), seed=0, most=30)[0]
+    else:
+        raise unknown("obsm key", key, adata.obsm, hint="scae.tl.embed writes a latent.")
+    if points.ndim != 2 or points.shape[1] < 2:
+        raise ConfigError(f"obsm[{key!r}] has shape {points.shape}; allowed: at least two dimensions.")
+    return points
+
+
+def _plane(points: NDArray, key: str, projection: str, seed: int) -> tuple[NDArray, tuple[str, str]]:
+    """``(cells, 2)`` and what the axes are called."""
+    if points.shape[1] == 2 or projection == "first":
+        return points[:, :2], (f"{key} 1", f"{key} 2")
+    if projection == "pca":
+        from sklearn.decomposition import PCA
+
+        fitted = PCA(2, random_state=seed).fit(points)
+        share = fitted.explained_variance_ratio_
+        return fitted.transform(points), (f"axis 1 ({share[0]:.0%} of variance)", f"axis 2 ({share[1]:.0%})")
+    import scanpy as sc
+
+    cells = AnnData(np.ascontiguousarray(points, np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scanpy's and umap's remarks on their own future
+        sc.pp.neighbors(cells, use_rep="X", n_neighbors=min(15, cells.n_obs - 1), random_state=seed)
+        sc.tl.umap(cells, random_state=seed)
+    return cells.obsm["X_umap"], ("UMAP 1", "UMAP 2")
+
+
+def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray) -> tuple[list[Annotation], bool]:
+    """The cells of one panel; the names of its categories, if it has such, and whether they lie apart."""
+    look: dict[str, Any] = {"s": float(np.clip(6000 / len(points), 1, 14)), "linewidths": 0, "rasterized": True}
+    if values is None:
+        panel.scatter(*points[order].T, **look, color=GREY)
+    elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        look |= {"c": values.to_numpy(float)[order], "cmap": "viridis", "plotnonfinite": True}
+        bar = panel.inset_axes((1.02, 0.15, 0.035, 0.7))  # at this panel, whatever stands beside the others
+        panel.figure.colorbar(panel.scatter(*points[order].T, **look), cax=bar, label=str(values.name))
+    else:
+        return _categories(panel, points, values.astype("category"), order, look)
+    return [], True
+
+
+def _categories(
+    panel: Axes, points: NDArray, values: pd.Series, order: NDArray, look: dict[str, Any]
+) -> tuple[list[Annotation], bool]:
+    """One scatter for each round of the colours, which has its own marker; each category named where most of it lies.
+
+    They lie apart where four in five cells are nearest to the name of their own.
+    """
+    codes, places = values.cat.codes.to_numpy(), {}
+    palette = np.array(COLORS)
+    if (codes < 0).any():
+        panel.scatter(*points[order[codes[order] < 0]].T, **look, color=_MISSING)
+    for start in range(0, len(values.cat.categories), len(COLORS)):
+        here = order[(codes[order] >= start) & (codes[order] < start + len(COLORS))]
+        look |= {"c": palette[codes[here] - start], "marker": _look(start)[1]}
+        panel.scatter(*points[here].T, **look)
+    for code in np.unique(codes[codes >= 0]):
+        own = points[codes == code]
+        middle = np.median(own, axis=0)
+        places[code] = own[np.argmin(((own - middle) ** 2).sum(1))]  # a cell of its own, not the gap between two groups
+    names = [beside(panel, x, y, str(values.cat.categories[c]), ha="center", xytext=(0, 0)) for c, (x, y) in places.items()]
+    if (codes < 0).any() or not places:
+        return names, False  # the key has a word for missing values
+    nearest = np.argmin([((points - place) ** 2).sum(1) for place in places.values()], axis=0)
+    return names, bool(np.mean(np.array(list(places))[nearest] == codes) > 0.8)
+
+
+def _look(code: int) -> tuple[str, str]:
+    return COLORS[code % len(COLORS)], MARKERS[code // len(COLORS) % len(MARKERS)]
+
+
+def _list_beside(panel: Axes, values: pd.Series) -> None:
+    """A key to the right: for categories whose names would lie on each other."""
+    from matplotlib.lines import Line2D
+
+    looks = [(str(name), *_look(code)) for code, name in enumerate(values.cat.categories)]
+    looks += [("missing", _MISSING, "o")] if values.isna().any() else []
+    keys = [Line2D([], [], ls="", marker=marker, color=color, markersize=5, label=name) for name, color, marker in looks]
+    panel.legend(handles=keys, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, handletextpad=0.1)

@@ -1,0 +1,33 @@
+"""A learned mixture of normals."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from ..batch import DataSpec, Encoded
+from ..parts import option, part
+from .base import Components, Prior, components, mixture_log_prob
+
+
+@part("prior", "mixture")
+class Mixture(Prior):
+    """A learned mixture of normals, for a latent of clusters (Dilokthanakul 2016; Jiang 2017, doi:10.24963/ijcai.2017/273).
+
+    Means, standard deviations and weights are learned with the rest; the assignment is summed out. Its KL has no closed form:
+    it is taken at the one draw of the latent.
+    """
+
+    n_components: int = option("number of components", default=16, low=1)
+
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+        weights = Components(self.n_components, dim, rng)
+        if self.n_components > 1:  # the weight of a lone component is one
+            weights.logit = nn.Parameter(torch.zeros(self.n_components, device=rng.device))
+        return weights
+
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:  # noqa: ARG002
+        mean, sd = components(weights)
+        logit = weights.get_parameter("logit") if self.n_components > 1 else mean.new_zeros(1)
+        return mixture_log_prob(z, mean, sd, log_softmax(logit, 0))

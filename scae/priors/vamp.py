@@ -1,0 +1,69 @@
+"""VampPrior: the posterior of learned pseudo-cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import DataSpec, Encoded
+from ..errors import NotFittedError
+from ..parts import option, part
+from .base import Prior, mixture_log_prob, posterior
+
+
+class PseudoInputs(nn.Module):
+    """``(k, width)``, of which the width is that of the network's first layer: known once a cell was encoded, or from a file."""
+
+    def __init__(self, n: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros((n, 0), device=rng.device))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(f"{prefix}first")
+        if saved is not None and saved.shape[0] == self.first.shape[0]:
+            self.first = nn.Parameter(self.first.new_zeros(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+@part("prior", "vamp")
+class Vamp(Prior):
+    """VampPrior: an even mixture of the posteriors of learned pseudo-cells (Tomczak & Welling 2018).
+
+    The mixture that a variational posterior fits best is that of the posteriors of all cells; k learned pseudo-inputs stand for
+    them (doi:10.48550/arXiv.1705.07120). Its KL is taken at the one draw of the latent.
+
+    Notes
+    -----
+    Two limits. Pseudo-inputs live in the space of the first layer's output, not in that of counts: they start at encoded training
+    cells, slightly moved, and pass through the rest of the encoder, without covariates; of a linear network nothing is left to
+    pass, so that the components are learned freely. With batch norm, pseudo-inputs enter the running statistics: take layer
+    norm, which is the default.
+    """
+
+    n_components: int = option("number of pseudo-inputs", default=64, low=1)
+
+    @property
+    def start_cells(self) -> int:  # type: ignore[override]
+        return self.n_components
+
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+        return PseudoInputs(self.n_components, rng)
+
+    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
+        first = encoded.first[torch.arange(self.n_components, device=encoded.first.device) % len(encoded.first)]
+        noise = torch.randn(first.shape, generator=rng, device=rng.device, dtype=first.dtype)
+        spread = encoded.first.std(0, correction=0)
+        weights.first = nn.Parameter(first + 0.1 * spread * noise)  # where cells are few, two that are alike must part
+
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:
+        first = weights.get_parameter("first")
+        if first.shape[1] != encoded.first.shape[1]:
+            raise NotFittedError("the pseudo-inputs of prior 'vamp' start at encoded cells: fit the model, or call start_code.")
+        # As many rows as there are cells would be taken for those cells, covariates and all: add one.
+        rows = torch.cat([first, first[:1]]) if len(first) == len(encoded.first) else first
+        mean, sd = posterior(encoded.again(rows)[: len(first)])
+        return mixture_log_prob(z, mean, sd, mean.new_tensor(-math.log(len(first))))

@@ -1,0 +1,96 @@
+"""What a model is to beat: the gene mean, the counts shrunk towards it, and PCA; each tuned on training molecules alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from .splits import FLOOR, Blocks, Split, deviance, null, row_blocks, split
+
+RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
+_TARGET = 1e4  # counts that a cell is scaled to before the logarithm
+
+
+def shrunk(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
+    """Raw counts shrunk towards the gene mean, with the weight that predicts a second thinning best; and 1 + genes weights."""
+    weight = _weight(split(outer.train, train_share, seed))
+    return _mixture(outer.train, weight), outer.train.shape[1] + 1
+
+
+def _weight(inner: Split) -> float:
+    """The weight of a cell's own counts. Totals do not depend on it, so only stored held-out counts have a say."""
+    own, mean, x = [], [], inner.test
+    for rows, expected in null(inner.train):
+        part = x[rows]
+        cell = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        mean.append(expected[cell, part.indices])
+        own.append(np.asarray(inner.train[rows][cell, part.indices]).ravel())
+    a, b, n = np.concatenate(own), np.concatenate(mean), x.data.astype(np.float64)
+    floor = FLOOR / inner.odds
+    if not n.size:
+        return 0.0
+
+    def loss(weight: float) -> float:
+        return -float(n @ np.log(np.maximum(weight * a + (1 - weight) * b, floor)))
+
+    best = minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-5}).x
+    return float(min((0.0, best), key=loss))  # the search never tries the end itself
+
+
+def _mixture(train: sp.csr_matrix, weight: float) -> Iterator[tuple[slice, NDArray]]:
+    for rows, expected in null(train):
+        yield rows, weight * train[rows].toarray() + (1 - weight) * expected
+
+
+def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
+    """PCA of log1p(CP10k), mapped back to counts, at the rank that predicts a second thinning best; and its weights."""
+    inner = split(outer.train, train_share, seed)
+    at_rank = _pca(inner.train, seed)
+    ranks = [rank for rank in RANKS if rank < min(inner.train.shape)] or [0]
+    losses = {rank: deviance(inner.test, at_rank(rank), inner.odds).sum() for rank in ranks}
+    best = min(losses, key=losses.__getitem__)
+    return _pca(outer.train, seed, best)(best), (best + 2) * outer.train.shape[1]
+
+
+def principal(counts: sp.csr_matrix, *, seed: int, most: int) -> tuple[NDArray, Any]:
+    """PCA of log1p(CP10k), centred without densifying: scores ``(cells, rank)`` and scikit-learn's fitted PCA."""
+    from sklearn.decomposition import PCA
+
+    total = np.asarray(counts.sum(1), np.float64).ravel()
+    logged = counts.astype(np.float64)
+    logged.data = np.log1p(logged.data / np.repeat(total, np.diff(logged.indptr)) * _TARGET)
+    fitted = PCA(max(1, min(most, *(n - 1 for n in counts.shape))), svd_solver="arpack", random_state=seed)
+    return fitted.fit_transform(logged), fitted
+
+
+def _pca(train: sp.csr_matrix, seed: int, most: int = max(RANKS)) -> Callable[[int], Blocks]:
+    """Expected counts at a rank. The logarithm of a mean is not the mean of logarithms: each gene gets its total back."""
+    scores, fitted = principal(train, seed=seed, most=most)
+    total = np.asarray(train.sum(1), np.float64).reshape(-1, 1)
+    wanted = np.asarray(train.sum(0), np.float64).ravel()
+
+    def rates(rank: int) -> Iterator[tuple[slice, NDArray]]:
+        for rows in row_blocks(train.shape[0]):
+            rate = np.expm1(np.maximum(scores[rows, :rank] @ fitted.components_[:rank] + fitted.mean_, 0))
+            yield rows, rate / np.maximum(rate.sum(1, keepdims=True), FLOOR) * total[rows]
+
+    def at_rank(rank: int) -> Blocks:
+        found = sum(block.sum(0) for _, block in rates(rank))
+        scale = wanted / np.maximum(found, FLOOR)
+        for rows, block in rates(rank):
+            block *= scale
+            yield rows, block / np.maximum(block.sum(1, keepdims=True), FLOOR) * total[rows]
+
+    return at_rank
+
+
+BASELINES: dict[str, Callable[[Split, float, int], tuple[Blocks, int]]] = {
+    "gene mean": lambda outer, _share, _seed: (null(outer.train), outer.train.shape[1]),
+    "shrunk counts": shrunk,
+    "PCA": pca,
+}
