@@ -1,7 +1,7 @@
 """The model part of a configuration: a preset, what is changed of its parts and of its plan.
 
-Its reader, its JSON schema (``scae.schema``) and the command line's options are drawn from the same catalogue of parts.
-A configuration is plain JSON (or YAML, read by someone else)::
+Its schema (:mod:`scae.schema`), its reader and the command line's options are drawn from the same catalogue of parts. A
+configuration is plain JSON (or YAML, read by someone else)::
 
     {"preset": "vae", "spec": {"bottleneck": {"dim": 20}, "likelihood": "poisson"}, "plan": {"epochs": 50}}
 
@@ -26,7 +26,7 @@ from .parts import to_dict
 from .plan import TrainPlan
 from .presets import Preset
 
-_NOTES = ("name", "reason", "paper")  # what a choice says of itself, beside spec and plan
+_KEYS = ("preset", "spec", "plan", "name", "reason", "paper")  # the last three are told, not read
 
 
 def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = "") -> Preset:
@@ -36,7 +36,7 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
     ----------
     given
         ``preset`` (a name), ``spec`` (kind of part → name or fields) and ``plan`` (fields of :class:`TrainPlan`); each may
-        be left out.
+        be left out. The plain form of a preset, and what ``scae select`` writes, are such configurations too.
     default
         The preset where none is named.
     where
@@ -45,7 +45,7 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
     Raises
     ------
     ConfigError
-        If a value is not allowed; the message begins with its path.
+        If a value is not allowed; the message begins with its path. If ``scae select`` chose nothing; it says why.
     MissingKeyError
         If a preset, part or field is not known; lists those that are.
 
@@ -58,30 +58,32 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
         ...
     scae.errors.ConfigError: model.spec.bottleneck.dim is -3; allowed: at least 1.
     """
-    _mapping(given, ("preset", "spec", "plan"), where.rstrip(". ") or "the configuration")
+    _mapping(given, _KEYS, where.rstrip(". ") or "the configuration")
+    if given.get("reason") and not given.get("name"):
+        raise ConfigError(f"{where}no model was chosen. {given['reason']}")
     name = given.get("preset", default)
     if name not in tuple(presets.names()):
         raise _unknown(f"{where}preset", "preset", name, presets.names())
     return change(presets.find(name), given.get("spec"), given.get("plan"), where=where)
 
 
-def read_config_file(path: str | Path) -> dict[str, Any]:
-    """A JSON file as the mapping that :func:`read_config` takes; also one in which a choice by evidence was written down.
+def read_file(path: str | Path) -> Preset:
+    """The preset that a JSON file describes; see :func:`read_config`.
 
     Raises
     ------
     ModelFileError
-        If it is not JSON.
+        If it is not JSON, or not a mapping.
     ConfigError
-        If it is not a mapping, or says that no model is good enough.
+        As :func:`read_config`.
     FileNotFoundError
         If there is none.
 
     Examples
     --------
     >>> n = Path("model.json").write_text('{"preset": "dca"}')
-    >>> read_config_file("model.json")
-    {'preset': 'dca'}
+    >>> read_file("model.json") == presets.find("dca")
+    True
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}.")
@@ -89,32 +91,9 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
         given = json.loads(Path(path).read_text("utf-8"))
     except ValueError as fault:
         raise ModelFileError(f"{path} is not JSON ({fault}). YAML is not read here.") from fault
-    if isinstance(given, Mapping) and "reason" in given and "spec" not in given:
-        raise ConfigError(f"{path} names no model: {given['reason']}")
-    if isinstance(given, Mapping):
-        given = {key: value for key, value in given.items() if key not in _NOTES}
-    return _mapping(given, ("preset", "spec", "plan"), str(path))
-
-
-def change(base: Preset, spec: Mapping[str, Any] | None, plan: Mapping[str, Any] | None, *, where: str = "") -> Preset:
-    """A preset with some fields of its parts and of its plan changed; see :func:`read_config`.
-
-    Raises
-    ------
-    ScaeError
-        As :func:`read_config`.
-
-    Examples
-    --------
-    >>> change(presets.find("vae"), {"likelihood": "poisson"}, {"epochs": 3}).spec.likelihood.name
-    'poisson'
-    """
-    kinds = {f.name: f.metadata["kind"] for f in dataclasses.fields(ModelSpec)}
-    spec = _mapping({} if spec is None else spec, kinds, f"{where}spec")
-    plan = _mapping({} if plan is None else plan, None, f"{where}plan")
-    new = {key: _part(kinds[key], value, f"{where}spec.{key}", getattr(base.spec, key)) for key, value in spec.items()}
-    planned = _build(TrainPlan, to_dict(base.plan) | plan, f"{where}plan")
-    return Preset(dataclasses.replace(base.spec, **new), planned, base.paper)
+    if not isinstance(given, dict):
+        raise ModelFileError(f"{path} holds {given!r:.40}; allowed: a mapping of {', '.join(_KEYS)}.")
+    return read_config(given, where=f"{path}: ")
 
 
 def changed(base: Preset, options: Mapping[str, Any]) -> Preset:
@@ -140,19 +119,78 @@ def changed(base: Preset, options: Mapping[str, Any]) -> Preset:
     >>> changed(presets.find("denoiser"), {"bottleneck_dim": 8, "epochs": 3}).spec.bottleneck.dim
     8
     """
-    own, planned = to_dict(base.spec), to_dict(base.plan)
-    spec: dict[str, dict[str, Any]] = {}
-    plan: dict[str, Any] = {}
-    for name, value in options.items():
-        kind = next((k for k in own if name == k or name.startswith(f"{k}_")), None)
-        if kind is not None:
-            spec.setdefault(kind, {})["name" if name == kind else name[len(kind) + 1 :]] = value
-        elif name in planned:
-            plan[name] = value
-        else:
-            fields = [f"{k}_{field}" for k, part in own.items() for field in part if field != "name"]
-            raise unknown("option of a preset", name, [*own, *fields, *planned])
-    return change(base, spec, plan)
+    known = _option_paths()
+    for name in options:
+        if name not in known:
+            raise unknown("option of a preset", name, known)
+    return changed_at(base, {known[name]: value for name, value in options.items()})
+
+
+def changed_at(base: Preset, options: Mapping[tuple[str, ...], Any]) -> Preset:
+    """:func:`changed` with options named by their path, ``("spec", "bottleneck", "dim")``."""
+    given: dict[str, Any] = {"spec": {}, "plan": {}}
+    for path, value in options.items():
+        _put(given, path, value)
+    for kind, owner in nested_kinds().items():
+        fields = given["spec"].get(owner)
+        inner, own = getattr(getattr(base.spec, owner), kind, None), fields.get(kind) if isinstance(fields, dict) else None
+        if inner is not None and isinstance(own, dict) and "name" not in own:
+            fields[kind] = to_dict(inner) | own  # the option is one of the part that the preset has
+    return change(base, given["spec"], given["plan"])
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Enter a value in nested mappings; a part that is named and has fields becomes a mapping with both."""
+    for step in path[:-1]:
+        inner = tree.get(step, {})
+        tree[step] = {"name": inner} if isinstance(inner, str) else inner
+        tree = tree[step]
+    if isinstance(tree.get(path[-1]), dict):
+        tree[path[-1]]["name"] = value
+    else:
+        tree[path[-1]] = value
+
+
+def _option_paths() -> dict[str, tuple[str, ...]]:
+    """Where each option of the command line stands in a configuration."""
+    found: dict[str, tuple[str, ...]] = {f.name: ("plan", f.name) for f in dataclasses.fields(TrainPlan)}
+    kinds = {f.name: ("spec", f.name) for f in dataclasses.fields(ModelSpec)}
+    nested = {kind: (*kinds[owner], kind) for kind, owner in nested_kinds().items()}
+    for kind, path in (kinds | nested).items():
+        for name in parts.names(kind):
+            found |= {f"{kind}_{f.name}": (*path, f.name) for f in dataclasses.fields(parts.find(kind, name))}
+    return found | kinds
+
+
+def nested_kinds() -> dict[str, str]:
+    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
+    owners: dict[str, str] = {}
+    for owner in (f.name for f in dataclasses.fields(ModelSpec)):
+        for name in parts.names(owner):
+            fields = dataclasses.fields(parts.find(owner, name))
+            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
+    return owners
+
+
+def change(base: Preset, spec: Mapping[str, Any] | None, plan: Mapping[str, Any] | None, *, where: str = "") -> Preset:
+    """A preset with some fields of its parts and of its plan changed; see :func:`read_config`.
+
+    Raises
+    ------
+    ScaeError
+        As :func:`read_config`.
+
+    Examples
+    --------
+    >>> change(presets.find("vae"), {"likelihood": "poisson"}, {"epochs": 3}).spec.likelihood.name
+    'poisson'
+    """
+    kinds = {f.name: f.metadata["kind"] for f in dataclasses.fields(ModelSpec)}
+    spec = _mapping({} if spec is None else spec, kinds, f"{where}spec")
+    plan = _mapping({} if plan is None else plan, None, f"{where}plan")
+    new = {key: _part(kinds[key], value, f"{where}spec.{key}", getattr(base.spec, key)) for key, value in spec.items()}
+    planned = _build(TrainPlan, to_dict(base.plan) | plan, f"{where}plan")
+    return Preset(dataclasses.replace(base.spec, **new), planned, base.paper)
 
 
 def _mapping(given: Any, known: typing.Iterable[str] | None, where: str) -> dict[str, Any]:
@@ -180,7 +218,8 @@ def _part(kind: str, given: Any, where: str, base: Any = None) -> Any:
             raise ConfigError(f"{where} has no 'name'; allowed: {', '.join(parts.names(kind))}.")
         raise _unknown(where, kind, name, parts.names(kind))
     start = to_dict(base) if name == own else {}
-    return _build(parts.find(kind, name), {k: v for k, v in (start | dict(fields)).items() if k != "name"}, where)
+    given = {k: v for k, v in (start | dict(fields)).items() if k != "name"}
+    return _build(parts.find(kind, name), given, where)
 
 
 def _build(cls: type, given: Mapping[str, Any], where: str) -> Any:
@@ -209,5 +248,5 @@ def _whole(value: Any, allowed: tuple[Any, ...]) -> Any:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The types that a field's type is a union of."""
+    """The types that a type hint allows."""
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

@@ -107,10 +107,10 @@ def kinds() -> tuple[str, ...]:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The names of the parts of a kind."""
+    """The names of the parts of a kind, sorted."""
     if kind not in _catalogue:
         raise unknown("kind of part", kind, _catalogue)
-    return tuple(_catalogue[kind])
+    return tuple(sorted(_catalogue[kind]))
 
 
 def find(kind: str, name: str) -> type:

@@ -1,4 +1,4 @@
-"""The JSON schema of a configuration's model part, drawn from the catalogue of parts."""
+"""The JSON schema of a configuration's model part, drawn from the catalogue of parts as its reader is."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NAMELESS = {"type": "object", "not": {"required": ["name"]}}
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of what :func:`scae.config.read_config` takes: types, ranges, choices, docs.
+    """The JSON schema (2020-12) of what :func:`read_config` takes, drawn from the catalogue: types, ranges, choices, docs.
 
-    Rules between two fields (``low ≤ high``) cannot be said in a schema; the reader knows them too. There are no ``default``
-    entries, because what is left out is as the preset has it.
+    Rules between two fields (``low ≤ high``) cannot be said in a schema; :func:`read_config` knows them too. There are no
+    ``default`` entries, because what is left out is as the preset has it.
 
     Examples
     --------

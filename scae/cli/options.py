@@ -19,13 +19,11 @@ from ..presets import Preset
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Where a model starts, ``--preset`` or ``--config``, and what :func:`add_fit_options` adds."""
     known = ", ".join(presets.names())
-    parser.add_argument("--preset", metavar="NAME", help=f"where to start: {known} ({default})")
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="JSON file with preset, spec and plan, as of scae select; options beside it win",
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
+    start.add_argument(
+        "--config", metavar="FILE", help="start at the model in this JSON file: preset, spec, plan; or as scae select writes it"
     )
-    parser.set_defaults(default_preset=default)
     add_fit_options(parser)
 
 
@@ -52,7 +50,7 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
             help=f"one of: {', '.join(parts.names(kind))}",
         )
         _add_fields(group, kind, f"spec.{kind}")
-    for kind, owner in _nested_kinds().items():
+    for kind, owner in config.nested_kinds().items():
         _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
@@ -64,37 +62,13 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def preset_from(args: argparse.Namespace) -> Preset:
-    """The preset that the configuration file and the options name; the options win."""
-    given = config.read_config_file(args.config) if args.config else {}
-    given |= {"preset": args.preset} if args.preset else {}
-    where = f"{args.config}: " if args.config else ""
-    return with_given(config.read_config(given, default=args.default_preset, where=where), args)
+    """The preset that ``--config`` or ``--preset`` names, with what the other options change."""
+    return with_given(config.read_file(args.config) if args.config else presets.find(args.preset), args)
 
 
 def with_given(base: Preset, args: argparse.Namespace) -> Preset:
     """A preset with the parts, fields and training that the options give."""
-    spec: dict[str, dict[str, Any]] = {}
-    plan: dict[str, Any] = {}
-    for key, value in sorted(vars(args).items()):  # a part before its fields
-        match key.split("."):
-            case ["spec", kind]:
-                spec.setdefault(kind, {})["name"] = value
-            case ["spec", kind, field]:
-                spec.setdefault(kind, {})[field] = value
-            case ["spec", kind, inner, field]:
-                start = _inner(base, kind, inner, spec.setdefault(kind, {}).get(inner))
-                spec[kind][inner] = start | {field: value}
-            case ["plan", field]:
-                plan[field] = value
-    return config.change(base, spec, plan)
-
-
-def _inner(base: Preset, kind: str, inner: str, given: Any) -> dict[str, Any]:
-    """The part within a part that an option changes: as given so far, or as the preset has it."""
-    if isinstance(given, dict):
-        return given
-    own = parts.to_dict(getattr(base.spec, kind)).get(inner) or {}
-    return own if given in (None, own.get("name")) else {"name": given}
+    return config.changed_at(base, {tuple(key.split(".")): value for key, value in vars(args).items() if "." in key})
 
 
 def parse_option(name: str, word: str) -> Any:
@@ -108,9 +82,9 @@ def parse_option(name: str, word: str) -> Any:
         If the word is not such a value.
     """
     hints = typing.get_type_hints(TrainPlan)
-    known: dict[str, Callable[[str], Any]] = {}
-    for kind in _model_fields():
-        known |= {kind: str} | {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
+    known: dict[str, Callable[[str], Any]] = dict.fromkeys(_model_fields(), str)
+    for kind in (*_model_fields(), *config.nested_kinds()):
+        known |= {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
     known |= {f.name: _parser_of(hints[f.name]) for f in dataclasses.fields(TrainPlan)}
     if name not in known:
         raise unknown("option of a model", name.replace("_", "-"), [key.replace("_", "-") for key in known])
@@ -119,11 +93,6 @@ def parse_option(name: str, word: str) -> Any:
         return parse(word.replace("x", ",") if isinstance(parse, _Parser) and parse.several else word)
     except (ValueError, argparse.ArgumentTypeError) as fault:
         raise ConfigError(f"{name.replace('_', '-')}={word} cannot be read: {fault}.") from fault
-
-
-def read_config(path: str) -> Preset:
-    """The preset in a JSON file; see :func:`scae.config.read_config_file`."""
-    return config.read_config(config.read_config_file(path), where=f"{path}: ")
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -144,16 +113,6 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
-
-
-def _nested_kinds() -> dict[str, str]:
-    """Kinds of parts that are fields of other parts, by the kind of those; a field is called as its kind."""
-    owners: dict[str, str] = {}
-    for owner in _model_fields():
-        for name in parts.names(owner):
-            fields = dataclasses.fields(parts.find(owner, name))
-            owners |= {f.name: owner for f in fields if f.metadata["kind"] == f.name}
-    return owners
 
 
 def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
