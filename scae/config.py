@@ -68,7 +68,7 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
     if "genes" in given:
         first = None if given["genes"] is None else read_config(given["genes"], where=f"{where}genes.")
         made = dataclasses.replace(made, genes=first)
-    n_genes = given.get("n_genes", made.n_genes)
+    n_genes = _whole(given.get("n_genes", made.n_genes), (int,))
     if not isinstance(n_genes, int) or isinstance(n_genes, bool) or n_genes < 0:
         raise ConfigError(f"{where}n_genes is {n_genes!r}; allowed: a whole number from 0.")
     return dataclasses.replace(made, n_genes=n_genes, paper=str(given.get("paper", made.paper)))
