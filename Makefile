@@ -1,9 +1,9 @@
-# make demo | test | lint | notebooks: each makes .venv on first use, from pinned versions
+# make demo | test | lint | workflow | notebooks: each makes .venv on first use, from pinned versions
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow notebooks pages lint clean
+.PHONY: demo test slow lint workflow notebooks pages clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -18,7 +18,15 @@ test: $(BIN)/.installed
 	$(BIN)/python -m pytest
 
 slow: $(BIN)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/workflows
+
+# workflows/scrnaseq on raw files made out of the embedded counts: lint, format, dry run, run on two cores, report; a killed run
+workflow: $(BIN)/.workflow
+	$(BIN)/python -m pytest -m slow tests/workflows
+
+$(BIN)/.workflow: $(BIN)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,workflow]'
+	touch $@
 
 # tutorials/: pages and scripts say the same, and every page runs; `make pages` writes the outputs anew
 notebooks: $(BIN)/.tutorials
@@ -33,8 +41,8 @@ $(BIN)/.tutorials: $(BIN)/.installed
 	touch $@
 
 lint: $(BIN)/.installed
-	$(BIN)/ruff check scae tests tutorials/render.py
-	$(BIN)/ruff format --check scae tests tutorials/render.py
+	$(BIN)/ruff check scae tests workflows tutorials/render.py
+	$(BIN)/ruff format --check scae tests workflows tutorials/render.py
 	$(BIN)/mypy
 
 clean:

@@ -149,9 +149,10 @@ def expected(model: Autoencoder, source: CountMatrix) -> Expected:
     for _, batch in source.blocks(_BLOCK):
         batch = batch.to(model.device)
         dist = model.spec.likelihood.dist(model.decode(model.encode(batch).z, batch))
-        base = dist.base_dist if isinstance(dist, Independent) else dist
-        if model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
-            raise ConfigError(f"the likelihood {model.spec.likelihood} is not one of counts; 'nb', 'zinb' and 'poisson' are.")
+        base = dist.base_dist if isinstance(dist, Independent) else None
+        if base is None or model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
+            given = f"the likelihood {model.spec.likelihood} is not one of counts, gene by gene"
+            raise ConfigError(f"{given}; 'nb', 'zinb' and 'poisson' are.")
         mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
         sums += torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
     average, square, noise, empty = (sums / max(len(source), 1)).numpy()

@@ -107,10 +107,10 @@ def kinds() -> tuple[str, ...]:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The names of the parts of a kind."""
+    """The names of the parts of a kind, sorted."""
     if kind not in _catalogue:
         raise unknown("kind of part", kind, _catalogue)
-    return tuple(_catalogue[kind])
+    return tuple(sorted(_catalogue[kind]))
 
 
 def find(kind: str, name: str) -> type:
@@ -168,14 +168,15 @@ def from_dict(target: type[T] | str, given: Mapping[str, Any] | str) -> T:
     declared = {f.name: f for f in dataclasses.fields(target)}  # type: ignore[arg-type]
     for key, value in fields.items():
         if key not in declared:
-            raise unknown(f"field of {_label(target)}", key, declared)
+            raise unknown(f"field of {label(target)}", key, declared)
         kind = declared[key].metadata.get("kind")
         if kind is not None and isinstance(value, Mapping | str):
             fields[key] = from_dict(kind, value)
     return target(**fields)
 
 
-def _label(cls: type) -> str:
+def label(cls: type) -> str:
+    """What messages call a record class: kind and name of a part, else the class's name."""
     return f"{cls.kind} {cls.name!r}" if hasattr(cls, "kind") else cls.__name__  # type: ignore[attr-defined]
 
 
@@ -195,20 +196,20 @@ def _check_field(cls: type, f: dataclasses.Field, hint: Any, value: Any) -> None
         return
     if m["kind"] is not None:
         if getattr(type(value), "kind", None) != m["kind"]:
-            raise ConfigError(f"{_label(cls)}: {f.name} is {value!r}; allowed: a {m['kind']} ({', '.join(names(m['kind']))}).")
+            raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: a {m['kind']} ({', '.join(names(m['kind']))}).")
         return
     if m["choices"] is not None:
         if value not in m["choices"]:
-            raise ConfigError(f"{_label(cls)}: {f.name} is {value!r}; allowed: {', '.join(map(repr, m['choices']))}.")
+            raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {', '.join(map(repr, m['choices']))}.")
         return
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     allowed = tuple(typing.get_origin(o) or o for o in options)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join("None" if o is type(None) else getattr(o, "__name__", str(o)) for o in allowed)
-        raise ConfigError(f"{_label(cls)}: {f.name} is {value!r}; allowed: {wanted}.")
+        raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {wanted}.")
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(value, tuple) and not any(_holds(o, number) for o in options):
-            raise ConfigError(f"{_label(cls)}: {f.name} holds {number!r}; allowed: {' or '.join(map(str, options))}.")
+            raise ConfigError(f"{label(cls)}: {f.name} holds {number!r}; allowed: {' or '.join(map(str, options))}.")
         _check_range(cls, f, number)
 
 
@@ -225,4 +226,4 @@ def _check_range(cls: type, f: dataclasses.Field, value: Any) -> None:
         return
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bound = " and ".join(([f"at least {low}"] if low is not None else []) + ([f"at most {high}"] if high is not None else []))
-        raise ConfigError(f"{_label(cls)}: {f.name} is {value!r}; allowed: {bound}.")
+        raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {bound}.")

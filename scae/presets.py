@@ -113,9 +113,7 @@ def sparse() -> Preset:
 def sparse_kl() -> Preset:
     """Sparse by a target rate: 64 sigmoid units, each on in one cell of twenty."""
     network = MLP(dropout=0.1, encode_covariates=False)
-    return _coded(
-        SparseKL(dim=64, weight=10.0), "Lee, Ekanadham & Ng 2007, Advances in Neural Information Processing Systems 20", network
-    )
+    return _coded(SparseKL(dim=64, weight=10.0), "Lee, Ekanadham & Ng 2007, NIPS 20, 873–880", network)
 
 
 @_preset("contractive")

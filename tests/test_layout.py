@@ -19,7 +19,7 @@ FLOORS = (
     {"batch", "ops", "priors", "layers"},
     {"corruptions", "transforms", "networks", "bottlenecks", "likelihoods", "source"},
     {"model"},
-    {"plan", "train", "store", "presets", "config", "infer"},
+    {"plan", "train", "store", "presets", "config", "schema", "infer"},
     {"checks", "pp", "tl", "pl", "external", "datasets"},
     {"cli", "", "__main__"},
 )

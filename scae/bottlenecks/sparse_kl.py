@@ -25,7 +25,7 @@ class Rates(nn.Module):
 
 @part("bottleneck", "sparse_kl")
 class SparseKL(Bottleneck):
-    """Sigmoid units that are held to a mean activation by KL(ρ ‖ ρ̂) of two Bernoulli variables (Lee 2008; Ng 2011).
+    """Sigmoid units that are held to a mean activation by KL(ρ ‖ ρ̂) of two Bernoulli variables (Lee 2007; Ng 2011).
 
     ρ̂ is each unit's mean over the minibatch blended with its running average, so that small minibatches do not make it jump;
     the gradient is that of the minibatch's own mean. A cell that is scored is charged at the running average: its score does

@@ -91,7 +91,7 @@ class VQ(Bottleneck):
         perplexity = torch.special.entr(use).sum(1).exp().mean()
         trace = {"perplexity": perplexity, "code": code, "taken": taken}
         zero = torch.zeros_like(distance)
-        return Latent(y + (nearest - y).detach(), y, torch.zeros_like(y), zero, self.commitment * distance, trace)
+        return Latent(nearest + (y - y.detach()), y, torch.zeros_like(y), zero, self.commitment * distance, trace)
 
     def quantize(self, codebook: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes ``(cells, books)``, what each book quantised ``(cells, books, size)``, and the result ``(cells, dim)``."""

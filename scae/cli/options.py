@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from .. import config, parts, presets
-from ..errors import ConfigError, ModelFileError, unknown
+from ..errors import ConfigError, unknown
 from ..model import ModelSpec
 from ..plan import TrainPlan
 from ..presets import Preset
@@ -23,7 +21,9 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     known = ", ".join(presets.names())
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
-    start.add_argument("--config", metavar="FILE", help="start at the model in this JSON file, as scae select writes it")
+    start.add_argument(
+        "--config", metavar="FILE", help="start at the model in this JSON file: preset, spec, plan; or as scae select writes it"
+    )
     add_fit_options(parser)
 
 
@@ -49,9 +49,9 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
             metavar="NAME",
             help=f"one of: {', '.join(parts.names(kind))}",
         )
-        for name, (text, parse) in _fields_of_kind(kind).items():
-            flag = f"--{kind}-{name.replace('_', '-')}"
-            group.add_argument(flag, dest=f"spec.{kind}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
+        _add_fields(group, kind, f"spec.{kind}")
+    for kind, owner in config.nested_kinds().items():
+        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
     plan = parser.add_argument_group("training (defaults: the preset's)")
     hints = typing.get_type_hints(TrainPlan)
     for f in dataclasses.fields(TrainPlan):
@@ -62,14 +62,13 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def preset_from(args: argparse.Namespace) -> Preset:
-    """The preset that the options name, with what they change."""
-    return with_given(read_config(args.config) if args.config else presets.find(args.preset), args)
+    """The preset that ``--config`` or ``--preset`` names, with what the other options change."""
+    return with_given(config.read_file(args.config) if args.config else presets.find(args.preset), args)
 
 
 def with_given(base: Preset, args: argparse.Namespace) -> Preset:
     """A preset with the parts, fields and training that the options give."""
-    given = {key.partition(".")[2].replace(".", "_"): value for key, value in vars(args).items() if "." in key}
-    return config.changed(base, given)
+    return config.changed_at(base, {tuple(key.split(".")): value for key, value in vars(args).items() if "." in key})
 
 
 def parse_option(name: str, word: str) -> Any:
@@ -83,9 +82,9 @@ def parse_option(name: str, word: str) -> Any:
         If the word is not such a value.
     """
     hints = typing.get_type_hints(TrainPlan)
-    known: dict[str, Callable[[str], Any]] = {}
-    for kind in _model_fields():
-        known |= {kind: str} | {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
+    known: dict[str, Callable[[str], Any]] = dict.fromkeys(_model_fields(), str)
+    for kind in (*_model_fields(), *config.nested_kinds()):
+        known |= {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
     known |= {f.name: _parser_of(hints[f.name]) for f in dataclasses.fields(TrainPlan)}
     if name not in known:
         raise unknown("option of a model", name.replace("_", "-"), [key.replace("_", "-") for key in known])
@@ -94,25 +93,6 @@ def parse_option(name: str, word: str) -> Any:
         return parse(word.replace("x", ",") if isinstance(parse, _Parser) and parse.several else word)
     except (ValueError, argparse.ArgumentTypeError) as fault:
         raise ConfigError(f"{name.replace('_', '-')}={word} cannot be read: {fault}.") from fault
-
-
-def read_config(path: str) -> Preset:
-    """The preset in a JSON file.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is not JSON.
-    ConfigError
-        If it holds no model.
-    """
-    try:
-        given = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}.") from None
-    except ValueError as fault:
-        raise ModelFileError(f"{path} is not JSON ({fault}).") from fault
-    return config.from_plain(given if isinstance(given, dict) else {})
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -133,6 +113,12 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _model_fields() -> list[str]:
     return [f.name for f in dataclasses.fields(ModelSpec)]
+
+
+def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
+    for name, (text, parse) in _fields_of_kind(kind).items():
+        flag = f"--{kind}-{name.replace('_', '-')}"
+        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
 
 
 def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from typing import Any
 
 from .. import model, parts, presets
+from ..schema import json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", nargs="?", help="only this kind, with every field")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of a configuration's model part instead")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.schema:
+        if not args.json:
+            print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        return json_schema()
     kinds = [args.kind] if args.kind else [f.name for f in dataclasses.fields(model.ModelSpec)] + ["prior"]
     listed = {kind: {name: parts.summary(parts.find(kind, name)) for name in parts.names(kind)} for kind in kinds}
     if not args.json:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from .. import parts, presets, threads, tl
+from .. import config, parts, presets, threads, tl
 from ..errors import ConfigError
 from ..io.atomic import replacing
 from ..presets import Preset
 from ..tl.choosing import ORDERS, summarize
 from .files import log, read
-from .options import add_fit_options, fit_options, parse_option, read_config, with_given
+from .options import add_fit_options, fit_options, parse_option, with_given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def _candidates(args: argparse.Namespace) -> dict[str, Preset]:
         name = name.lstrip("-").replace("-", "_")
         values[name] = [parse_option(name, value) for value in listed.split(",")]
     starts = {name: presets.find(name) for name in args.presets.split(",") if name}
-    starts |= {Path(path).stem: read_config(path) for path in args.configs}
+    starts |= {Path(path).stem: config.read_file(path) for path in args.configs}
     made: dict[str, Preset] = {}
     for name, start in starts.items():
         varied = tl.grid(with_given(start, args), **values)

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
 from numpy.typing import NDArray
+from scipy import sparse
 
 from ..errors import ConfigError
 from ..io import blocks
@@ -134,6 +135,8 @@ def _filtered(x: Any, small: AnnData, s: Settings, size: int) -> tuple[NDArray[n
 def _blocks(x: Any, size: int) -> Iterator[tuple[int, Any]]:
     start = 0
     for block in blocks.row_blocks(x, size):
+        if sparse.issparse(block) and not block.has_canonical_format:
+            block.sum_duplicates()  # in place: the block is ours
         yield start, block
         start += block.shape[0]
 

@@ -41,7 +41,8 @@ class Prior(ABC):
     def kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded) -> Tensor:
         """KL(N(mean, sd²) ‖ prior), ``(cells, dim)`` each → ``(cells,)`` nats.
 
-        In closed form where there is one, else log q(z) − log p(z) at the one draw ``z``, whose expectation it is.
+        In closed form where there is one, else log q(z) − log p(z) at the one draw ``z``, whose expectation it is: where the
+        latent stands at its mean that says nothing.
         """
         return self.kl_parts(weights, mean, sd, z, encoded).sum(1)
 

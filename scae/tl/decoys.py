@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ def decoys(
     Parameters
     ----------
     adata
-        The cells, for their covariates.
+        The cells, for their covariates, and what ``var`` says of the genes.
     data, source
         What the model is fitted to, and its counts.
     preset
@@ -64,8 +63,9 @@ def decoys(
     rng = np.random.default_rng(seed)
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
     copies = [permuted(counts, data.genes.index(gene), n, rng) for gene in genes]
-    names = [*data.genes, *(f"permuted {k}" for k in range(2 * n))]
-    both = AnnData(sp.hstack([counts, *map(sp.csr_matrix, copies)], format="csr"), obs=adata.obs, var=pd.DataFrame(index=names))
+    var = adata.var.set_axis(adata.var_names.astype(str)).loc[[*data.genes, *(gene for gene in genes for _ in range(n))]]
+    var = var.set_axis([*data.genes, *(f"permuted {k}" for k in range(2 * n))])
+    both = AnnData(sp.hstack([counts, *map(sp.csr_matrix, copies)], format="csr"), obs=adata.obs, var=var)
     categorical = tuple(key for key, _ in data.categorical if key != data.batch_key)
     options = FitOptions(
         batch_key=data.batch_key,
@@ -73,6 +73,7 @@ def decoys(
         continuous_covariates=tuple(key for key, *_ in data.continuous),
         size_factor=data.size_factor,
         label_key=None if data.label is None else data.label[0],
+        mask_var=np.ones(len(var), bool),
         random_state=seed,
     )
     model, again = fit_preset(both, preset, options)

@@ -67,7 +67,7 @@ def judge_baselines(fold: Split, number: int, seed: int) -> list[Run]:
 
 def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, options: Mapping[str, Any]) -> Run:
     """One candidate, fitted to the training molecules ``seen``; options are those of a fit to the whole."""
-    here = FitOptions(**{**options, "layer": None, "mask_var": None})  # type: ignore[typeddict-item]
+    here = FitOptions(**{**options, "layer": None, "mask_var": np.ones(seen.n_vars, bool)})  # type: ignore[typeddict-item]
     row: dict[str, Any] = {"model": name, "kind": "model", "split": number, "seed": options["random_state"]}
     row |= {"n_parameters": 0, "n_latent": preset.spec.bottleneck.dim}
     began, left = time.perf_counter(), None

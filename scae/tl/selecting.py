@@ -21,7 +21,7 @@ from ..version import __version__
 from .baselines import BASELINES
 from .choosing import choose
 from .fitting import FitOptions, as_preset, keys_from, refuse_unknown
-from .inputs import prepare, verify
+from .inputs import gene_mask, prepare, verify
 from .runs import Run, compared, judge_baselines, judge_model
 from .splits import split
 
@@ -139,12 +139,13 @@ def cross_validate(
     keys, start = keys_from(fit_options), int(fit_options.get("random_state", 0))
     verify(adata, keys)
     data, source = prepare(adata, keys, fit_options.get("mask_var"))
+    var = adata.var.iloc[np.flatnonzero(gene_mask(adata, fit_options.get("mask_var")))]
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
     runs: list[Run] = []
     for number in range(n_splits):
         outer, inner = (int(seed) for seed in np.random.SeedSequence([start, number]).generate_state(2))
         fold = split(counts, train_share, outer)
-        seen = AnnData(fold.train, obs=adata.obs.iloc[fold.cells], var=pd.DataFrame(index=list(data.genes)))
+        seen = AnnData(fold.train, obs=adata.obs.iloc[fold.cells], var=var)
         runs += judge_baselines(fold, number, inner)
         for name, seed in itertools.product(candidates, range(start, start + n_seeds)):
             runs.append(judge_model(fold, number, seen, name, candidates[name], {**fit_options, "random_state": seed}))

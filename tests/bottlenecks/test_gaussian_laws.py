@@ -119,9 +119,9 @@ def test_a_linear_vae_reaches_probabilistic_pca():
     n, d, k = 150, 6, 2
     x = rng.normal(size=(n, k)) @ rng.normal(size=(k, d)) * [3, 1, 2, 1, 2, 1] / 2 + 0.5 * rng.normal(size=(n, d)) + 1
     source = matrix_of(x, dtype=np.float64)
-    model = linear_model(Gaussian(dim=k, n_samples=4), d)
+    model = linear_model(Gaussian(dim=k), d)
     plan = TrainPlan(
-        epochs=1500, min_steps=1, batch_size=n, lr=0.02, lr_warmup=0.0, kl_warmup=0.0, held_out=0.0, averaging=0.99, clip=0.0
+        epochs=1000, min_steps=1, batch_size=n, lr=0.05, lr_warmup=0.0, kl_warmup=0.0, held_out=0.0, averaging=0.98, clip=0.0
     )
     fit(model, source, plan, generator(1))
     values = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
@@ -136,7 +136,7 @@ def test_a_linear_vae_reaches_probabilistic_pca():
         elbo = -(nll + code.kl).mean().item()
         marginal = exact(model, dense).mean().item()
     assert elbo <= marginal + 1e-9 <= ppca + 2e-9, "no bound is above the likelihood, and none above the greatest"
-    assert elbo == pytest.approx(ppca, abs=0.01)
+    assert elbo == pytest.approx(ppca, abs=0.003)
     assert float(sd) ** 2 == pytest.approx(noise, rel=0.05)
 
 
@@ -196,7 +196,7 @@ def test_free_bits_keep_a_latent_alive():
     """Where the KL is so dear that the latent would collapse, each dimension keeps about what is free."""
     from scae.tl.inputs import counts
 
-    adata, plan = real_counts(), TrainPlan(epochs=1, min_steps=100, lr=0.01, kl_warmup=0.0, held_out=0.0)
+    adata, plan = real_counts(), TrainPlan(epochs=1, min_steps=60, lr=0.02, kl_warmup=0.0, held_out=0.0)
     kl = {}
     for free in (0.0, 0.5):
         spec = ModelSpec(network=MLP(hidden=(32,)), bottleneck=Gaussian(dim=4, beta=100.0, free_bits=free), likelihood=NB())

@@ -72,7 +72,7 @@ def test_far_out_it_is_a_number():
 @pytest.mark.parametrize("likelihood", MOLECULES, ids=repr)
 def test_it_is_the_mean_of_log1p_of_draws(likelihood, rng):
     batch = batch_of(counts_like(rng, 6, 12), dtype="float64")
-    p = parameters_of(likelihood, batch)
+    p = parameters_of(likelihood, batch, spread=0.5)
     p = Parameters(p.raw, torch.full((6, 1), 40.0, dtype=torch.float64), p.unit)
     draw = torch.Generator().manual_seed(0)
     draws = torch.stack([torch.log1p(2.5 * likelihood.sample(p, draw)) for _ in range(600)]).detach()

@@ -164,9 +164,10 @@ def test_zeros_draws_expected_against_observed(pbmc, model):
     assert f"{np.abs(says - observed).mean():.4f}" in panel.get_title(loc="left")
     worst = np.argsort(-np.abs(says - observed))[:2]
     assert {text.get_text() for text in panel.texts} == set(pbmc.var_names[worst])
-    presence = scae.tl.fit(pbmc, "atac", plan=QUICK)
-    with pytest.raises(ConfigError, match="not one of counts"):
-        scae.pl.zeros(pbmc, presence)
+    for name in ("bernoulli", "gaussian", "multinomial"):
+        spec = scae.ModelSpec(likelihood=scae.parts.find("likelihood", name)())
+        with pytest.raises(ConfigError, match="not one of counts"):
+            scae.pl.zeros(pbmc, scae.tl.fit(pbmc, spec, plan=QUICK))
 
 
 def test_permuted_copies_keep_the_share_and_nothing_else(rng):

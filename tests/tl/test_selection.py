@@ -174,6 +174,15 @@ def test_covariates_layers_and_masks_are_those_of_a_fit(pbmc):
     options = {"layer": "counts", "continuous_covariates": "age", "size_factor": "depth", "plan": QUICK}
     table = scae.tl.cross_validate(pbmc, "vae", n_splits=1, mask_var=few, **options)
     assert table.set_index("model")["n_parameters"]["gene mean"] == 50
+    pbmc.var["highly_variable"] = ~few  # another choice than the one that is asked for
+    again = scae.tl.cross_validate(pbmc, "vae", n_splits=1, mask_var=few, **options)
+    pd.testing.assert_frame_equal(table.drop(columns="seconds"), again.drop(columns="seconds"))
+    assert table["deviance_explained"].notna().all()
+
+
+def test_networks_along_the_genome_find_the_places_of_features(pbmc):
+    pbmc.var["chromosome"], pbmc.var["start"] = "chr1", np.arange(pbmc.n_vars)
+    table = scae.tl.cross_validate(pbmc, scae.tl.grid("denoiser", network=["conv1d"]), n_splits=1, plan=QUICK)
     assert table["deviance_explained"].notna().all()
 
 
@@ -283,5 +292,7 @@ def test_options_of_a_preset_by_name():
         config.changed(base, {"botleneck_dim": 3})
     with pytest.raises(MissingKeyError, match="beta"):
         scae.tl.grid("dca", bottleneck_beta=[1.0])
-    with pytest.raises(ConfigError, match="'spec' is needed"):
-        config.from_plain({"plan": {}})
+    with pytest.raises(ConfigError, match=r"no model was chosen\. Noise"):
+        config.read_config({"name": None, "reason": "Noise."})
+    deeper = config.changed(base, {"prior_n_components": 4, "bottleneck_prior": "mixture"})
+    assert deeper.spec.bottleneck.prior.n_components == 4

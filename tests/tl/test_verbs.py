@@ -152,6 +152,7 @@ def test_dispersion_goes_where_it_belongs(pbmc, model):
 @pytest.mark.parametrize("preset", scae.presets.names())
 def test_every_preset_fits_embeds_and_denoises(preset, pbmc):
     found = scae.presets.find(preset)
+    pbmc.var["chromosome"], pbmc.var["start"] = "chr1", np.arange(pbmc.n_vars)  # for the networks that go along the genome
     made = scae.tl.embed(pbmc, preset, plan=QUICK)
     layer = denoised(pbmc, made, n_samples=1)
     assert np.isfinite(pbmc.obsm["X_scae"]).all()
