@@ -224,6 +224,15 @@ class Loss:
     penalty: Tensor
     latent: Latent
 
+    @classmethod
+    def mean(cls, losses: list[Loss]) -> Loss:
+        """The mean of several losses of the same cells, with the first one's latent."""
+        if len(losses) == 1:
+            return losses[0]
+        names = ("total", "nll", "kl", "penalty")
+        means = {name: torch.stack([getattr(loss, name) for loss in losses]).mean(0) for name in names}
+        return cls(**means, latent=losses[0].latent)
+
     def parts(self) -> dict[str, Tensor]:
         """By name, as the history calls them."""
         return {"loss": self.total, "nll": self.nll, "kl": self.kl, "penalty": self.penalty}

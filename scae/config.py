@@ -190,7 +190,7 @@ def change(base: Preset, spec: Mapping[str, Any] | None, plan: Mapping[str, Any]
     plan = _mapping({} if plan is None else plan, None, f"{where}plan")
     new = {key: _part(kinds[key], value, f"{where}spec.{key}", getattr(base.spec, key)) for key, value in spec.items()}
     planned = _build(TrainPlan, to_dict(base.plan) | plan, f"{where}plan")
-    return Preset(dataclasses.replace(base.spec, **new), planned, base.paper)
+    return dataclasses.replace(base, spec=dataclasses.replace(base.spec, **new), plan=planned)
 
 
 def _mapping(given: Any, known: typing.Iterable[str] | None, where: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch.distributions import Independent, constraints
 
 from .batch import CountBatch
 from .errors import ConfigError
+from .likelihoods import Parameters
 from .model import Autoencoder
 from .source import CountMatrix
 
@@ -93,8 +94,10 @@ def _target(batch: CountBatch, kind: str, library_size: float, level: int | None
 
 
 def _drawn(model: Autoencoder, batch: CountBatch, target: CountBatch, rng: torch.Generator) -> Tensor:
-    p = model.decode(model.encode(batch, rng).z, target)
-    return model.counts(model.spec.likelihood.sample(p, rng), target)
+    z = model.encode(batch, rng).z
+    drawn = torch.stack([model.spec.likelihood.sample(model.decode(z, target, decoder=d), rng) for d in model.decoders])
+    which = torch.randint(len(drawn), (len(batch),), generator=rng, device=rng.device)
+    return model.counts(drawn[which, torch.arange(len(batch), device=which.device)], target)
 
 
 def _expected(
@@ -108,9 +111,10 @@ def _expected(
     total: Tensor | float = 0.0
     for _ in range(max(n_samples, 1)):
         z = model.encode(batch, rng).z if n_samples else code.z
-        p = model.decode(z, target)
-        total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
-    return torch.as_tensor(total) / max(n_samples, 1)
+        for decoder in model.decoders:
+            p = model.decode(z, target, decoder=decoder)
+            total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
+    return torch.as_tensor(total) / (max(n_samples, 1) * len(model.decoders))
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,19 @@ def expected(model: Autoencoder, source: CountMatrix) -> Expected:
     sums = torch.zeros(4, source.n_genes, dtype=torch.float64)
     for _, batch in source.blocks(_BLOCK):
         batch = batch.to(model.device)
-        dist = model.spec.likelihood.dist(model.decode(model.encode(batch).z, batch))
-        base = dist.base_dist if isinstance(dist, Independent) else None
-        if base is None or model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
-            given = f"the likelihood {model.spec.likelihood} is not one of counts, gene by gene"
-            raise ConfigError(f"{given}; 'nb', 'zinb' and 'poisson' are.")
-        mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
-        sums += torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
-    average, square, noise, empty = (sums / max(len(source), 1)).numpy()
+        z = model.encode(batch).z
+        for decoder in model.decoders:
+            sums += _sums(model, model.decode(z, batch, decoder=decoder))
+    average, square, noise, empty = (sums / max(len(source) * len(model.decoders), 1)).numpy()
     return Expected(average, noise, noise + np.maximum(square - average**2, 0), empty)
+
+
+def _sums(model: Autoencoder, p: Parameters) -> Tensor:
+    """``(4, genes)`` float64: sums over cells of the mean, its square, the variance and the probability of a zero."""
+    dist = model.spec.likelihood.dist(p)
+    base = dist.base_dist if isinstance(dist, Independent) else None
+    if base is None or model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
+        given = f"the likelihood {model.spec.likelihood} is not one of counts, gene by gene"
+        raise ConfigError(f"{given}; 'nb', 'zinb' and 'poisson' are.")
+    mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
+    return torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()

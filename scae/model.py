@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,10 @@ class Autoencoder(nn.Module):
         self.fitted: dict[str, Any] = {}
         axes = spec.likelihood.parameters()
         readouts, self.of_cells = (tuple(n for n, axis in axes.items() if axis == kind) for kind in (CELL_GENE, CELL))
-        self.coder = spec.network.build(spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
+        ends = (spec.bottleneck.n_stats, spec.bottleneck.dim, readouts, data, rng)
+        self.coder = spec.network.build(*ends)
+        further = [spec.network.build(*ends).borrow_encoder(self.coder) for _ in range(spec.network.n_decoders - 1)]
+        self.further = cast(list[Coder], nn.ModuleList(further))
         self.bottleneck = spec.bottleneck.build(data, rng)
         free = {f"p_{n}": self._free(axis, rng) for n, axis in axes.items() if axis not in (CELL_GENE, CELL)}
         self.free = nn.ParameterDict(free)
@@ -89,7 +92,8 @@ class Autoencoder(nn.Module):
                 self.input_sd.copy_(stats.input_sd)
             stats = stats._replace(input_mean=torch.zeros_like(stats.input_mean))
         values = self.spec.likelihood.start(stats)
-        self.coder.start({n: v for n, v in values.items() if f"p_{n}" not in self.free})
+        for coder in (self.coder, *self.further):
+            coder.start({n: v for n, v in values.items() if f"p_{n}" not in self.free})
         for name, value in values.items():
             if f"p_{name}" in self.free:
                 self.free[f"p_{name}"].data.copy_(value)
@@ -115,12 +119,13 @@ class Autoencoder(nn.Module):
             groups=groups, label=batch.label
         )
 
-    def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None) -> Parameters:
+    def decode(self, z: Tensor, batch: CountBatch, rng: torch.Generator | None = None, *, decoder: int = 0) -> Parameters:
         """The likelihood's parameters at a latent ``(cells, dim)``, for the exposure and covariates of a batch."""
+        coder = (self.coder, *self.further)[decoder]
         if self.spec.bottleneck.unit_columns:
-            z = z / self.coder.code_columns().norm(dim=0).clamp_min(1e-12)
+            z = z / coder.code_columns().norm(dim=0).clamp_min(1e-12)
         design = design_matrix(batch, self.data)
-        read = self.coder.decode(z, design, rng)
+        read = coder.decode(z, design, rng)
         free = {name: batch.of_own_group(value) for name, value in self.free_values().items()}
         if self.of_cells:  # an exposure that is learned is, like one that is counted, that of the cell as observed
             stats = self.cell_coder(self.seen(batch), design, None).stats
@@ -136,8 +141,12 @@ class Autoencoder(nn.Module):
         encoded = self._encoded(self.spec.corruption(batch, rng) if corrupt else batch, rng)
         if (n := self.spec.bottleneck.n_samples) > 1:  # encoded once, drawn n times
             encoded, batch = encoded.repeated(n), batch.repeated(n)
+        return Loss.mean([self._loss(encoded, batch, rng, warmup, decoder) for decoder in self.decoders])
+
+    def _loss(self, encoded: Encoded, batch: CountBatch, rng: torch.Generator, warmup: float, decoder: int) -> Loss:
+        n = self.spec.bottleneck.n_samples
         latent = self.spec.bottleneck(self.bottleneck, encoded, rng)  # (n · cells, dim)
-        p = self.decode(latent.z, batch, rng)
+        p = self.decode(latent.z, batch, rng, decoder=decoder)
         nll = self.spec.likelihood.nll(p, self.seen(batch) if self.spec.likelihood.on_input else batch)  # (n · cells,)
         mean, kl, penalty = (part.view(n, -1).mean(0) for part in (nll, latent.kl, latent.penalty))
         return Loss(self.spec.bottleneck.bound(nll, latent, warmup), mean, kl, penalty, latent)
@@ -154,6 +163,11 @@ class Autoencoder(nn.Module):
         if self.shifted:
             value = value * self.input_sd + batch.by_group(self.input_mean)
         return self.spec.transform.inverse(value, batch.library)
+
+    @property
+    def decoders(self) -> range:
+        """The decoders by number; all but a few networks have one."""
+        return range(1 + len(self.further))
 
     @property
     def n_groups(self) -> int:

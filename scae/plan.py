@@ -24,6 +24,9 @@ class TrainPlan:
     epochs: int = option("passes over the training cells", default=20, low=1)
     min_steps: int = option("least number of steps, for small data", default=1500, low=1)
     max_steps: int = option("greatest number of steps, for large data", default=20_000, low=1)
+    max_cells: int | None = option(
+        "cells trained on, a random sample; the loss of those left out is told at the end (none: all)", default=None, low=2
+    )
     batch_size: int = option("cells a step", default=128, low=1)
     optimizer: str = option("rule of the step", default="adamw", choices=tuple(OPTIMIZERS))
     lr: float = option("learning rate at its peak", default=2e-3, low=0.0)

@@ -62,14 +62,15 @@ def fit(
     Returns
     -------
     History
-        Mean losses in nats per cell, one row a check; ``held_out`` is taken at full KL weight.
+        Mean losses in nats per cell, one row a check; ``held_out`` is taken at full KL weight. Where the plan trains on a sample,
+        the last row has ``left_out``, the loss of all cells that it did not see.
 
     Raises
     ------
     DivergenceError
         If a loss or gradient is not finite; ``error.model`` is the model with the last good weights.
     """
-    train, held = _split(source, plan, rng)
+    train, held, left_out = _split(source, plan, rng)
     model.start(source.statistics(train, model.spec.transform, model.n_groups))
     if model.spec.bottleneck.start_cells:
         some = torch.randperm(train.size, generator=rng, device=rng.device)[: model.spec.bottleneck.start_cells].cpu().numpy()
@@ -82,6 +83,8 @@ def fit(
         raise
     finally:
         weights.restore()
+    if left_out.size:
+        history.rows[-1]["left_out"] = float(score(model, source, rows=left_out, seed=rng.initial_seed(), corrupt=True).mean())
     log.info("fitted in %.1f s: %s", history.rows[-1]["seconds"], history.stopped)
     return history
 
@@ -255,14 +258,15 @@ class _Meter:
         return {**dict(zip(self.names, means, strict=True)), "seconds": time.perf_counter() - self.began}
 
 
-def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cells to train on and cells held out; those without counts are in neither."""
+def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[NDArray[np.int64], ...]:
+    """Cells to train on, cells held out, and cells beyond what the plan trains on; those without counts are in none."""
     some = np.flatnonzero(np.diff(source.indptr) > 0)
     if some.size == 0:
         raise CountsError("no cell has a count in the modelled genes, so there is nothing to fit. Look at scae.check(adata).")
     order = some[torch.randperm(some.size, generator=rng, device=rng.device).cpu().numpy()]
-    n_held = int(plan.held_out * some.size)
-    return np.sort(order[n_held:]), np.sort(order[:n_held])
+    n_taken = min(some.size, plan.max_cells or some.size)
+    n_held = int(plan.held_out * n_taken)
+    return np.sort(order[n_held:n_taken]), np.sort(order[:n_held]), np.sort(order[n_taken:])
 
 
 def _batches(train: NDArray[np.int64], n_batches: int, planned: int, rng: torch.Generator) -> Iterator[NDArray[np.int64]]:

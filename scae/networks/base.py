@@ -54,6 +54,13 @@ class Coder(nn.Module, ABC):
             "Take another network, such as 'mlp' or 'linear'."
         )
 
+    def borrow_encoder(self, other: Coder) -> Coder:
+        """This coder with another's encoder and covariates, whose weights stay the other's, in place of its own."""
+        for name in ("down", "covariates"):
+            delattr(self, name)
+            object.__setattr__(self, name, getattr(other, name))  # not registered here: saved, moved and trained once
+        return self
+
     def start(self, biases: Mapping[str, Tensor]) -> None:
         """Set the bias ``(genes,)`` of some read-outs."""
         for name, bias in biases.items():
@@ -64,6 +71,7 @@ class Network(ABC):
     """An architecture."""
 
     needs_order: bool = False  # the features' place along the genome is wanted: ``DataSpec.order``
+    n_decoders: int = 1  # each decodes a draw of its own; losses and means are averaged over them
 
     @abstractmethod
     def build(self, n_stats: int, n_latent: int, readouts: tuple[str, ...], data: DataSpec, rng: torch.Generator) -> Coder:

@@ -36,6 +36,7 @@ class MLP(Network):
     covariate_embedding: int = option(
         "length of the vector learned for each level of a categorical covariate (0: one-hot columns)", default=0, low=0
     )
+    n_decoders: int = option("decoders of one latent; losses and means are averaged over them (Tran 2021)", default=1, low=1)
     residual: bool = option("a hidden layer as wide as the one before adds to it (He 2016)", default=False)
     nonnegative: bool = option("loadings of the mean's read-out from zero up (Seninge 2021)", default=False)
 

@@ -12,6 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .. import presets
+from ..batch import DataSpec
 from ..errors import ConfigError
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
@@ -137,12 +138,27 @@ def fit_preset(
     plan, seed = options.get("plan") or preset.plan, int(options.get("random_state", 0))
     rng = torch.Generator(resolve_device(options.get("device", "auto"))).manual_seed(seed)
     verify(adata, keys, fractions=takes_fractions(preset.spec))
-    data, source = prepare(adata, keys, options.get("mask_var"), ordered=preset.spec.network.needs_order)
+    ordered = preset.spec.network.needs_order
+    data, source = prepare(adata, keys, options.get("mask_var"), ordered=ordered)
+    if preset.genes is not None and data.n_genes > preset.n_genes:
+        names = _most_varied(preset.genes, preset.n_genes, data, source, rng, progress)
+        data, source = prepare(adata, keys, np.isin(adata.var_names, names), ordered=ordered)
     with thread_count():
         made = Autoencoder(preset.spec, data, rng)
         history = train(made, source, plan, rng, progress=progress)
     made.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return made, source
+
+
+def _most_varied(
+    preset: Preset, n: int, data: DataSpec, source: CountMatrix, rng: torch.Generator, progress: bool | None
+) -> list[str]:
+    """The genes whose loadings vary most over the latents of a model fitted for that, which is then forgotten."""
+    with thread_count():
+        first = Autoencoder(preset.spec, data, rng)
+        train(first, source, preset.plan, rng, progress=progress)
+    spread = first.coder.code_columns().detach().var(dim=1)  # (genes,)
+    return [data.genes[i] for i in spread.topk(n).indices.tolist()]
 
 
 def fitted(

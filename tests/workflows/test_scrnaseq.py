@@ -164,7 +164,7 @@ def test_select_is_one_line_of_the_configuration(copied, project):
     change(project, "enabled: false", "enabled: true")
     plan = run("snakemake", "--dry-run", "--printshellcmds", "--directory", project, cwd=copied)
     text = plan.stdout + plan.stderr
-    assert "scae select results/merged.h5ad --presets vae,denoiser,dca,scvi --out results/select/scores.csv" in text
+    assert "scae select results/merged.h5ad --presets vae,denoiser,dca,scvi --batch-key sample" in text
     assert "--config results/select/model.json --batch-key sample" in text
 
 

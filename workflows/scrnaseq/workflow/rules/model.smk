@@ -44,9 +44,11 @@ rule select:
         runtime=720,
     params:
         presets=",".join(config["select"]["presets"]),
+        batch=batch_option(),
+        seed=config["random_state"],
     shell:
-        "scae select {input} --presets {params.presets} --out {output.table} --plot {output.plot}"
-        " --config {output.model} 2> {log}"
+        "scae select {input} --presets {params.presets} {params.batch} --random-state {params.seed} --threads {threads}"
+        " --out {output.table} --plot {output.plot} --save-config {output.model} > {log} 2>&1"
 
 
 rule fit:

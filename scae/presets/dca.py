@@ -1,0 +1,62 @@
+"""The deep count autoencoder and its variants."""
+
+from __future__ import annotations
+
+from ..bottlenecks import Deterministic
+from ..likelihoods import NB, ZINB, GaussianLikelihood, Poisson
+from ..likelihoods.base import Likelihood
+from ..model import ModelSpec
+from ..networks import MLP
+from ..plan import TrainPlan
+from ..transforms import LogNormalized
+from .base import Preset, preset
+
+
+def _dca(likelihood: Likelihood) -> Preset:
+    spec = ModelSpec(
+        transform=LogNormalized(standardize=True),
+        network=MLP(hidden=(64,), norm="batch"),
+        bottleneck=Deterministic(dim=32),
+        likelihood=likelihood,
+    )
+    plan = TrainPlan(
+        epochs=300, min_steps=1, max_steps=30_000, batch_size=32, optimizer="rmsprop", lr=1e-3, eps=1e-7, lr_warmup=0.0,
+        kl_warmup=0.0, clip=5.0, averaging=0.0, held_out=0.1, patience=0.05, plateau=10 / 300, checks=300,
+    )  # fmt: skip
+    return Preset(spec, plan, "Eraslan 2019, doi:10.1038/s41467-018-07931-2")
+
+
+@preset("dca")
+def dca() -> Preset:
+    """Deep count autoencoder: NB with a dispersion a cell and gene, 64-32-64."""
+    return _dca(NB(link="exp", dispersion="gene-cell"))
+
+
+@preset("dca-nb")
+def dca_nb() -> Preset:
+    """Deep count autoencoder with one dispersion a gene."""
+    return _dca(NB(link="exp"))
+
+
+@preset("dca-zinb")
+def dca_zinb() -> Preset:
+    """Deep count autoencoder with zero inflation and one dispersion a gene."""
+    return _dca(ZINB(link="exp"))
+
+
+@preset("dca-zinb-conddisp")
+def dca_zinb_conddisp() -> Preset:
+    """Deep count autoencoder with zero inflation and a dispersion a cell and gene."""
+    return _dca(ZINB(link="exp", dispersion="gene-cell"))
+
+
+@preset("dca-poisson")
+def dca_poisson() -> Preset:
+    """Deep count autoencoder with Poisson counts."""
+    return _dca(Poisson(link="exp"))
+
+
+@preset("dca-normal")
+def dca_normal() -> Preset:
+    """Deep count autoencoder with squared error on counts."""
+    return _dca(GaussianLikelihood(target_scale="counts"))

@@ -1,0 +1,47 @@
+"""Models of open chromatin."""
+
+from __future__ import annotations
+
+from ..bottlenecks import Gaussian
+from ..likelihoods import Bernoulli
+from ..model import ModelSpec
+from ..networks import MLP, Conv1d
+from ..plan import TrainPlan
+from ..transforms import Presence
+from .base import Preset, preset
+
+
+@preset("atac")
+def atac() -> Preset:
+    """Presence of peaks: a Bernoulli VAE for scATAC."""
+    network = MLP(dropout=0.1)
+    spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
+    return Preset(spec, TrainPlan(), "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")
+
+
+@preset("conv")
+def conv() -> Preset:
+    """Presence of peaks along the genome: a convolutional Bernoulli VAE for scATAC."""
+    network = Conv1d(dropout=0.1)
+    spec = ModelSpec(transform=Presence(), network=network, bottleneck=Gaussian(dim=20), likelihood=Bernoulli())
+    return Preset(
+        spec, TrainPlan(), "Masci 2011, doi:10.1007/978-3-642-21735-7_7; peaks along the genome: cf. Yuan & Kelley 2022"
+    )
+
+
+@preset("peakvi")
+def peakvi() -> Preset:
+    """PeakVI: presence of peaks as decoder × a cell's factor, which has an encoder of its own × a peak's factor."""
+    # Departures: widths are fixed (there the square root of the number of peaks, and its root for the latent), the factors start
+    # at one half with the decoder at what is detected, and the latent enters the decoder's first layer only.
+    spec = ModelSpec(
+        transform=Presence(),
+        network=MLP(hidden=(256, 256), activation="leaky_relu", dropout=0.1, encode_covariates=False),
+        bottleneck=Gaussian(dim=16),
+        likelihood=Bernoulli(depth="learned", bias=True),
+    )
+    plan = TrainPlan(
+        epochs=500, min_steps=1, max_steps=100_000, lr=1e-4, eps=0.1, weight_decay=1e-3, lr_warmup=0.0, lr_final=1.0,
+        kl_warmup=0.1, clip=0.0, averaging=0.0,
+    )  # fmt: skip
+    return Preset(spec, plan, "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")
