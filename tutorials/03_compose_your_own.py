@@ -41,17 +41,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scanpy as sc
+import scanpy as sc  # for the download
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
 import scae
 from scae.bottlenecks import VQ, Binary, Deterministic, Gaussian, Hierarchical, Sparse
 from scae.corruptions import Masking, Thinning
-from scae.likelihoods import NB, Poisson
-from scae.likelihoods import Gaussian as SquaredError
+from scae.likelihoods import NB, GaussianLikelihood, Poisson
 from scae.networks import MLP, Linear
-from scae.presets import Preset
 from scae.priors import Mixture
 
 warnings.filterwarnings("ignore", category=FutureWarning)  # remarks of other packages on their own future
@@ -94,7 +92,7 @@ for wrong in (lambda: Masking(1.3), lambda: Deterministic(dim=0), lambda: scae.p
 # %%
 linear_decoder = MLP(decoder_hidden=())
 family = {
-    "PCA": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=SquaredError()),
+    "PCA": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=GaussianLikelihood()),
     "PCA for counts": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=Poisson()),
     "autoencoder": scae.ModelSpec(bottleneck=Deterministic(dim=16)),
     "… denoising": scae.ModelSpec(bottleneck=Deterministic(dim=16), corruption=Thinning()),
@@ -151,9 +149,6 @@ summary = pd.DataFrame(
 )
 summary.index.name = None
 summary
-
-# %%
-print(scores.loc[["gene mean", "shrunk counts", "PCA"], ["deviance_explained"]][:3].round(3).iloc[:3].to_string() if False else "")
 
 # %% [markdown]
 # TODO-TABLE
