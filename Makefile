@@ -41,8 +41,8 @@ $(BIN)/.tutorials: $(BIN)/.installed
 	touch $@
 
 lint: $(BIN)/.installed
-	$(BIN)/ruff check scae tests workflows tutorials/render.py
-	$(BIN)/ruff format --check scae tests workflows tutorials/render.py
+	$(BIN)/ruff check scae tests workflows tutorials
+	$(BIN)/ruff format --check scae tests workflows tutorials
 	$(BIN)/mypy
 
 clean:

@@ -41,7 +41,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scanpy as sc  # for the download
+import scanpy as sc
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
@@ -71,7 +71,8 @@ adata.obs["type"].value_counts().to_frame()
 
 # %%
 spec = scae.ModelSpec(corruption=Masking(0.3), bottleneck=Deterministic(dim=10), likelihood=Poisson())
-print(spec)
+for kind in ("corruption", "transform", "network", "bottleneck", "likelihood"):
+    print(f"{kind:11}", getattr(spec, kind))
 print(spec == dataclasses.replace(spec), spec == dataclasses.replace(spec, likelihood=NB()))
 
 # %% [markdown]
@@ -92,8 +93,8 @@ for wrong in (lambda: Masking(1.3), lambda: Deterministic(dim=0), lambda: scae.p
 # %%
 linear_decoder = MLP(decoder_hidden=())
 family = {
-    "PCA": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=GaussianLikelihood()),
-    "PCA for counts": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=Poisson()),
+    "linear, squares (PCA)": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=GaussianLikelihood()),
+    "linear, counts": scae.ModelSpec(network=Linear(), bottleneck=Deterministic(dim=16), likelihood=Poisson()),
     "autoencoder": scae.ModelSpec(bottleneck=Deterministic(dim=16)),
     "… denoising": scae.ModelSpec(bottleneck=Deterministic(dim=16), corruption=Thinning()),
     "DCA": scae.presets.find("dca").spec,
@@ -107,19 +108,26 @@ family = {
     "sparse": scae.ModelSpec(bottleneck=Sparse(dim=32, weight=0.5), network=linear_decoder, corruption=Thinning()),
     "scae's default": scae.presets.find("vae").spec,
 }
-plan = scae.TrainPlan(min_steps=400, held_out=0.0)  # one short plan for all
+plan = scae.TrainPlan(min_steps=300, held_out=0.0)  # one short plan for all
 models = {name: scae.tl.embed(adata, spec, key_added=f"X_{name}", plan=plan, random_state=0) for name, spec in family.items()}
 
 # %% [markdown]
-# All fourteen latents, each with its own UMAP. `scae.pl.latent` draws into axes that you give.
+# All fourteen latents, each with its own UMAP.
 
 # %%
-figure, panels = plt.subplots(4, 4, figsize=(12, 12), layout="constrained")
-for name, panel in zip(family, panels.flat):
-    scae.pl.latent(adata, f"X_{name}", color="type", beside_basis=None, ax=panel)
-    panel.set(title=name, xlabel="", ylabel="")
-for panel in panels.flat[len(family) :]:
-    panel.remove()
+colors = dict(zip(adata.obs["type"].cat.categories, ["#0072B2", "#000000", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]))
+order = np.random.default_rng(0).permutation(adata.n_obs)  # so that no type lies on top of all others
+figure, panels = plt.subplots(3, 5, figsize=(12, 7.2), layout="constrained")
+for panel, name in zip(panels.flat, family):
+    sc.pp.neighbors(adata, use_rep=f"X_{name}", random_state=0)
+    sc.tl.umap(adata, random_state=0)
+    panel.scatter(*adata.obsm["X_umap"][order].T, s=5, lw=0, c=adata.obs["type"].map(colors).to_numpy()[order])
+    panel.set_title(name, fontsize=10)
+    panel.set(xticks=[], yticks=[])
+panels.flat[-1].axis("off")
+for cell_type, color in colors.items():
+    panels.flat[-1].scatter([], [], s=30, color=color, label=cell_type)
+legend = panels.flat[-1].legend(loc="center", frameon=False)
 
 # %% [markdown]
 # TODO-FAMILY
@@ -162,7 +170,9 @@ summary
 # %%
 states = pd.crosstab(adata.obs["X_VQ-VAE, 32 codes_code"], adata.obs["type"])
 states.index.name = "state"
-print(f"{len(states)} of 32 states are used; {(states.max(axis=1).sum() / states.to_numpy().sum()):.0%} of the cells have the type of their state")
+print(
+    f"{len(states)} of 32 states are used; {(states.max(axis=1).sum() / states.to_numpy().sum()):.0%} of the cells have the type of their state"
+)
 states.loc[states.sum(axis=1).sort_values(ascending=False).index[:8]]
 
 # %% [markdown]
@@ -173,16 +183,16 @@ states.loc[states.sum(axis=1).sort_values(ascending=False).index[:8]]
 
 # %%
 code, loadings = adata.obsm["X_sparse"], models["sparse"].coder.loadings().detach().numpy()
-print(f"a unit is on in {np.mean(code > 0):.0%} of the cells (median unit {np.median((code > 0).mean(0)):.0%})")
-mean = pd.DataFrame(code).groupby(adata.obs["type"].to_numpy()).mean()
-ratio = (mean + 0.05) / (mean.sum() + 0.3)
+used = (code > 0).any(0)
+print(f"{used.sum()} of {code.shape[1]} units are ever on; a cell has {np.mean((code > 0).sum(1)):.1f} of them on")
 rows = {}
-for cell_type in mean.index:
-    unit = int(ratio.loc[cell_type].argmax())
-    genes = adata.var_names[np.argsort(-loadings[:, unit])[:6]]
-    rows[cell_type] = {"unit": unit, "on in its type": (code[adata.obs["type"] == cell_type, unit] > 0).mean(),
-                       "on elsewhere": (code[adata.obs["type"] != cell_type, unit] > 0).mean(), "genes": ", ".join(genes)}
-pd.DataFrame(rows).T
+for cell_type in adata.obs["type"].cat.categories:
+    inside = (adata.obs["type"] == cell_type).to_numpy()
+    on, elsewhere = (code[inside] > 0).mean(0), (code[~inside] > 0).mean(0)
+    unit = int(np.argmax(on - elsewhere))
+    genes = ", ".join(adata.var_names[np.argsort(-loadings[:, unit])[:6]])
+    rows[cell_type] = [unit, f"{on[unit]:.0%}", f"{elsewhere[unit]:.0%}", genes]
+pd.DataFrame(rows, index=["unit", "on in its type", "on elsewhere", "genes"]).T
 
 # %% [markdown]
 # TODO-SPARSE
@@ -195,13 +205,15 @@ pd.DataFrame(rows).T
 scae.tl.embed(adata, models["VAE"], key_added="X_vae", with_sd=True)
 spread = adata.obsm["X_vae_sd"].mean(1)
 depth = np.asarray(adata.X.sum(1)).ravel()
-figure, panel = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
-for number, cell_type in enumerate(["T", "monocyte", "dendritic"]):
+figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
+for panel, cell_type in zip(panels, ["T", "monocyte", "dendritic"]):
     cells = (adata.obs["type"] == cell_type).to_numpy()
-    panel.scatter(depth[cells], spread[cells], s=8, color=["#0072B2", "#D55E00", "#009E73"][number], label=cell_type, alpha=0.6, lw=0)
-panel.set(xscale="log", xlabel="molecules per cell", ylabel="posterior sd, mean over dimensions")
-panel.legend(frameon=False)
-print(f"correlation with log depth: {np.corrcoef(np.log(depth), spread)[0, 1]:.2f}")
+    panel.scatter(depth[cells], spread[cells], s=8, color=colors[cell_type], alpha=0.7, lw=0)
+    r = np.corrcoef(np.log(depth[cells]), spread[cells])[0, 1]
+    panel.set_title(f"{cell_type}: r = {r:.2f}")
+    panel.set(xlabel="molecules per cell")
+panels[0].set_ylabel("posterior sd,\nmean over dimensions")
+print(f"all cells: r = {np.corrcoef(np.log(depth), spread)[0, 1]:.2f}")
 
 # %% [markdown]
 # TODO-VAE
@@ -268,7 +280,7 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # **What can go wrong.**
 #
-# * *A short plan is not a fair plan.* All models here had 400 steps. Some papers' models want other plans: presets carry theirs.
+# * *A short plan is not a fair plan.* All models here had 300 steps. Some papers' models want other plans: presets carry theirs.
 # * *More parts, more ways to be lucky.* With fourteen candidates and one split, the best is best partly by chance. Use several splits and
 #   seeds and the one-standard-error rule of `scae.tl.choose`.
 # * *One score is not your question.* The best at held-out molecules need not be the best at clusters; look at both columns.
