@@ -26,7 +26,7 @@ from .parts import to_dict
 from .plan import TrainPlan
 from .presets import Preset
 
-_KEYS = ("preset", "spec", "plan", "name", "reason", "paper")  # the last three are told, not read
+_KEYS = ("preset", "spec", "plan", "genes", "n_genes", "paper", "name", "reason")  # the last two are told, not read
 
 
 def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = "") -> Preset:
@@ -64,7 +64,14 @@ def read_config(given: Mapping[str, Any], *, default: str = "vae", where: str = 
     name = given.get("preset", default)
     if name not in tuple(presets.names()):
         raise _unknown(f"{where}preset", "preset", name, presets.names())
-    return change(presets.find(name), given.get("spec"), given.get("plan"), where=where)
+    made = change(presets.find(name), given.get("spec"), given.get("plan"), where=where)
+    if "genes" in given:
+        first = None if given["genes"] is None else read_config(given["genes"], where=f"{where}genes.")
+        made = dataclasses.replace(made, genes=first)
+    n_genes = _whole(given.get("n_genes", made.n_genes), (int,))
+    if not isinstance(n_genes, int) or isinstance(n_genes, bool) or n_genes < 0:
+        raise ConfigError(f"{where}n_genes is {n_genes!r}; allowed: a whole number from 0.")
+    return dataclasses.replace(made, n_genes=n_genes, paper=str(given.get("paper", made.paper)))
 
 
 def read_file(path: str | Path) -> Preset:

@@ -46,7 +46,7 @@ class Masking(Corruption):
 
 @part("corruption", "thinning")
 class Thinning(Corruption):
-    """Each molecule kept with a probability drawn for its cell: the cell as a shallower run would have seen it.
+    """Each molecule kept with a probability drawn for its cell, as in a shallower run (Batson 2019).
 
     A binomial draw of each count; the share of molecules kept is uniform between ``low`` and ``high`` for each cell, so that
     the encoder meets many depths. Binomial thinning of counts is the noise of sequencing itself (Batson 2019).
@@ -83,7 +83,7 @@ class GaussianNoise(Corruption):
 
 @part("corruption", "gene_dropout")
 class GeneDropout(Corruption):
-    """Whole genes hidden from the encoder, which is told so: one draw a minibatch, a learned value a gene in their place.
+    """Whole genes hidden from the encoder, which is told so by a learned value a gene in their place (Devlin 2019).
 
     A model that was fitted so takes queries in which genes are missing: they are then genes that are hidden, as mask tokens
     are (Devlin 2019, doi:10.18653/v1/N19-1423), and not genes without counts.

@@ -13,6 +13,7 @@ from .model import ModelSpec
 from .plan import TrainPlan
 
 _JSON = {bool: "boolean", int: "integer", float: "number", str: "string", types.NoneType: "null", tuple: "array"}
+_NULL = {"type": "null"}
 _NAMELESS = {"type": "object", "not": {"required": ["name"]}}
 
 
@@ -44,6 +45,11 @@ def json_schema() -> dict[str, Any]:
             "preset": {"description": "where to start (vae)", "enum": list(presets.names())},
             "spec": {"description": "parts", "type": ["object", "null"], "additionalProperties": False, "properties": changes},
             "plan": _record_schema(TrainPlan) | {"type": ["object", "null"]},
+            "genes": {"description": "a first model, which says what genes are modelled", "if": _NULL, "else": {"$ref": "#"}},
+            "n_genes": {"description": "how many genes it keeps", "type": "integer", "minimum": 0},
+            "paper": {"description": "where the model is from", "type": "string"},
+            "name": {"description": "what scae select called it", "type": ["string", "null"]},
+            "reason": {"description": "why scae select chose it", "type": "string"},
         },
         "allOf": _of_presets(),
         "$defs": {k: _kind_schema(k) for k in kinds} | found,

@@ -63,7 +63,7 @@ class Log1p(Transform):
 
 @part("transform", "normalized")
 class Normalized(Transform):
-    """count / total · target: every cell scaled to one total, no logarithm; large targets make large inputs."""
+    """count / total · target: every cell scaled to one total, no logarithm (Eraslan 2019); large targets make large inputs."""
 
     target_sum: float = option("total that every cell is scaled to (100: per cent)", default=100.0, low=1.0)
     standardize: bool = option("centre and scale each gene", default=False)
@@ -79,7 +79,7 @@ class Normalized(Transform):
 
 @part("transform", "log_normalized")
 class LogNormalized(Transform):
-    """log(1 + count / total · target): log1p of counts per target_sum, 10⁴ as scanpy's users know it."""
+    """log(1 + count / total · target): log1p of counts per target_sum, 10⁴ as in scanpy (Wolf 2018)."""
 
     target_sum: float = option("total that every cell is scaled to", default=1e4, low=1.0)
     standardize: bool = option("centre and scale each gene", default=False)
@@ -95,7 +95,7 @@ class LogNormalized(Transform):
 
 @part("transform", "presence")
 class Presence(Transform):
-    """1 where a count is above zero: for peaks and other on-off features."""
+    """1 where a count is above zero: for peaks and other on-off features (Ashuach 2022)."""
 
     def __call__(self, batch: CountBatch) -> CountBatch:
         return batch.with_value((batch.value > 0).to(batch.value.dtype))

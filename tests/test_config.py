@@ -55,9 +55,10 @@ def test_another_part_starts_from_its_own_defaults():
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_survives_the_plain_form(name):
     preset = presets.find(name)
-    full = json.loads(json.dumps({"preset": "pca", "spec": to_dict(preset.spec), "plan": to_dict(preset.plan)}))
+    full = json.loads(json.dumps({"preset": "pca", **to_dict(preset)}))
+    assert accepted(full) == (True, True)
     read = read_config(full)
-    assert (read.spec, read.plan) == (preset.spec, preset.plan)
+    assert read == preset
     assert read.spec == from_dict(ModelSpec, full["spec"])
 
 

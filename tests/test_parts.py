@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from helpers import variants
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scae import parts
+from scae import parts, presets
 from scae.batch import DataSpec
 from scae.bottlenecks import Deterministic, Gaussian
 from scae.corruptions import Masking, Thinning
@@ -115,3 +116,11 @@ def test_plain_forms_fill_in():
     assert spec.likelihood == parts.find("likelihood", "zinb")()
     assert isinstance(spec.bottleneck.beta, float)
     assert spec.corruption == ModelSpec().corruption
+
+
+def test_every_part_and_preset_names_its_paper():
+    year = re.compile(r"\b(19|20)\d\d\b")
+    plain = {"none", "identity"}  # there is nothing to cite
+    lines = {n: parts.summary(parts.find(kind, n)) for kind in parts.kinds() for n in parts.names(kind)}
+    assert [n for n, line in lines.items() if n not in plain and not year.search(line)] == []
+    assert [n for n in presets.names() if not year.search(presets.find(n).paper)] == []

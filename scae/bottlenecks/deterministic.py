@@ -12,7 +12,7 @@ from .base import Bottleneck
 
 @part("bottleneck", "deterministic")
 class Deterministic(Bottleneck):
-    """A point: the plain undercomplete autoencoder."""
+    """A point: the plain undercomplete autoencoder (Hinton & Salakhutdinov 2006)."""
 
     dim: int = option("size of the latent", default=32, low=1)
 

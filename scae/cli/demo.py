@@ -101,16 +101,15 @@ def _picture(adata: AnnData, path: Path) -> None:
     adata.obs["raw"] = np.log1p(adata[:, gene].X.toarray().ravel())
     adata.obs["denoised"] = np.log1p(adata[:, gene].layers["denoised"].ravel())
     panels = {
-        "bulk_labels": "labels",
-        "leiden": "Leiden on X_scae",
-        "raw": f"{gene}, log1p counts",
-        "denoised": f"{gene}, log1p denoised",
+        "leiden": ("Leiden clusters of the latent", {"legend_loc": "on data", "legend_fontsize": 8, "legend_fontoutline": 2}),
+        "bulk_labels": ("published labels", {"legend_fontsize": 8}),  # T cells lie too close for names in place
+        "raw": (f"{gene}, log1p of counts", {}),
+        "denoised": (f"{gene}, log1p of denoised counts", {}),
     }
-    legend = {"legend_loc": "on data", "legend_fontsize": 7, "legend_fontweight": "normal", "legend_fontoutline": 2}
-    fig, axes = plt.subplots(2, 2, figsize=(10, 8.5), layout="constrained")
-    for ax, (key, title) in zip(axes.flat, panels.items(), strict=True):
-        sc.pl.umap(adata, color=key, title=title, ax=ax, show=False, frameon=False, **legend)
-    fig.savefig(path, dpi=110)
+    fig, axes = plt.subplots(2, 2, figsize=(9.4, 7.6), gridspec_kw={"wspace": 0.12, "hspace": 0.12})
+    for ax, (key, (title, legend)) in zip(axes.flat, panels.items(), strict=True):
+        sc.pl.umap(adata, color=key, title=title, ax=ax, show=False, frameon=False, size=35, **legend)
+    fig.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(fig)
     adata.obs.drop(columns=["raw", "denoised"], inplace=True)
 

@@ -27,13 +27,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for kind, lines in listed.items():
             _show(kind, lines, fields=bool(args.kind))
         if not args.kind:
-            _show("preset", presets.names(), fields=False)
-    return {**listed} if args.kind else {**listed, "preset": presets.names()}
+            _show("preset", _presets(), fields=False)
+    return {**listed} if args.kind else {**listed, "preset": _presets()}
+
+
+def _presets() -> dict[str, str]:
+    """Every preset's line and paper."""
+    return {name: f"{line} [{presets.find(name).paper}]" for name, line in presets.names().items()}
 
 
 def _show(kind: str, lines: dict[str, str], *, fields: bool) -> None:
     print(f"{kind}:")
     for name, line in lines.items():
-        print(f"  {name:<18} {line}")
+        print(f"  {name:<21} {line}")
         for f in dataclasses.fields(parts.find(kind, name)) if fields else ():
             print(f"      {f.name} = {f.default!r}: {f.metadata['doc']}")

@@ -13,6 +13,7 @@ from .jit import jit
 from .special import deviance_part, digamma_less_log, log1p_less, stirling_error
 
 _FEW = 12.0  # up to here sums over 0…x−1 beat the asymptotic form
+_LEAST = -690.0  # log μ at which exp still has all its digits; below, the cost of a count is a straight line of slope −x
 _LOG_2PI = 1.8378770664093454836
 
 
@@ -39,12 +40,14 @@ def nb_few(x, log_mu, theta, zero_cost, zero_slope):
 @jit
 def nb_many(x, log_mu, log_theta):
     """Cost of any count x > 0 under NB(μ, θ) in Loader's saddle-point form, and its slopes in log μ and log θ."""
+    beyond, log_mu = x * (max(log_mu, _LEAST) - log_mu), max(log_mu, _LEAST)
     theta, mu = math.exp(log_theta), math.exp(log_mu)
     weight = 1.0 / (1.0 + math.exp(log_mu - log_theta))  # θ / (θ + μ)
     n, gap = theta + x, (x - mu) * weight
     expected = n / (1.0 + math.exp(log_theta - log_mu))  # n μ / (θ + μ)
     cost = (
-        math.log(n / theta)
+        beyond
+        + math.log(n / theta)
         - stirling_error(n)
         + stirling_error(theta)
         + stirling_error(x)
@@ -81,8 +84,9 @@ def poisson_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
         for k in range(indptr[row], indptr[row + 1]):
             j, x = gene[k], float(value[k])
             if x > 0:
-                mu = math.exp(float(log_mu[row, j]))
-                cost[row, j] = 0.5 * (_LOG_2PI + math.log(x)) + stirling_error(x) + deviance_part(x, mu, x - mu)
+                eta = max(float(log_mu[row, j]), _LEAST)
+                mu, beyond = math.exp(eta), x * (eta - float(log_mu[row, j]))
+                cost[row, j] = beyond + 0.5 * (_LOG_2PI + math.log(x)) + stirling_error(x) + deviance_part(x, mu, x - mu)
                 slope[row, j] = mu - x
 
 

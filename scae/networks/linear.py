@@ -13,7 +13,7 @@ from .feedforward import Shape
 
 @part("network", "linear")
 class Linear(Network):
-    """One linear map each way: with a Gaussian likelihood PCA, with counts a generalised PCA."""
+    """One linear map each way: with a Gaussian likelihood PCA (Baldi & Hornik 1989), with counts a generalised PCA."""
 
     nonnegative: bool = option("gene loadings from zero up, so that a factor only ever adds (Seninge 2021)", default=False)
 

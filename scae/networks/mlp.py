@@ -13,7 +13,7 @@ from .feedforward import Shape
 
 @part("network", "mlp")
 class MLP(Network):
-    """Fully connected layers; covariates join at every hidden layer.
+    """Fully connected layers (Hinton & Salakhutdinov 2006); covariates join at every hidden layer.
 
     ``residual`` is He 2016, doi:10.1109/CVPR.2016.90; ``nonnegative`` makes sense of the loadings of a linear decoder
     (``decoder_hidden=()``), as in Seninge 2021, doi:10.1038/s41467-021-26017-0.

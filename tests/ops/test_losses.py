@@ -175,3 +175,18 @@ def test_parameters_out_of_range_end_in_a_number(bad, x):
     nll += [poisson_nll(raw, batch), bernoulli_nll(raw, batch)]
     assert all(value.shape == (1,) for value in nll)
     assert not math.isnan(bad) or all(value.isnan() for value in nll)
+
+
+@pytest.mark.parametrize("x", [1.0, 12.0, 13.0, 500.0])
+@pytest.mark.parametrize("log_mu", [-680.0, -700.0, -5000.0])
+def test_a_count_where_next_to_none_is_expected_costs_a_finite_sum(x, log_mu):
+    """The cost there is a straight line: −x log μ and what does not depend on μ."""
+    batch, eta = one(x, torch.float64), torch.tensor([[log_mu]], dtype=torch.float64, requires_grad=True)
+    theta = torch.tensor([0.3], dtype=torch.float64)
+    constant = math.lgamma(x + 1)
+    poisson = poisson_nll(eta, batch)
+    nb = nb_nll(eta, theta.log(), batch)
+    gammas = constant - math.lgamma(x + 0.3) + math.lgamma(0.3) + x * math.log(0.3)
+    assert poisson.item() == pytest.approx(constant - x * log_mu, rel=1e-12)
+    assert nb.item() == pytest.approx(gammas - x * log_mu, rel=1e-12)
+    assert torch.autograd.grad(poisson.sum() + nb.sum(), eta)[0].item() == pytest.approx(-2 * x, rel=1e-12)
