@@ -257,8 +257,13 @@ for panel, gene in zip(panels, ["LYZ", "CD3D", "NKG7", middling]):
 #   B. That is the case *for* denoising.
 # * **The denoiser** is right to about an eighth for the hundred most variable genes, the markers. For the typical gene its differences
 #   are too wide: four tenths of them are not there. Trust it for strong genes, and be careful with weak ones.
-# * **A full KL cost (β = 1)** is more cautious, and closer to 1. If you look at weak genes, take it.
-# * **By heart** is hardly better than no model. Its layer looks as smooth as the others; no picture of it alone would have told.
+# * **A full KL cost (β = 1)** is more cautious, and closer to 1 for the typical gene; for the strongest markers it gains nothing (LYZ). If you
+#   look at weak genes, take it.
+# * **By heart** is hardly better than no model for the typical gene, though LYZ looks well. Its layer looks as smooth as the others; no
+#   picture of it alone would have told.
+#
+# In the picture, markers lie near the diagonal for all. The last panel is a gene of middling variance: groups that are predicted
+# to differ several-fold hardly differ in run B. Such genes are most of the layer, and one sees it only this way.
 #
 # (Run A has half the molecules. With all of them each model does better than this.)
 #
@@ -292,7 +297,7 @@ print(choice.reason)
 # * A code of two numbers a cell is too small, one of eight is enough, and thirty-two are no better: so eight it is.
 # * 150 steps are too few, and 1,500, the default for small data, are too many: with only 700 cells the model begins to learn them by
 #   heart. That is why this page has its short plan. With several thousand cells the default is right; with your own data, ask as here.
-# * *By heart* is worse than PCA and than the raw counts shrunk to the mean. It is a denoiser that adds noise.
+# * *By heart* is no better than PCA: what it gains by flexibility it spends on noise.
 #
 # ### "Do not denoise this"
 #

@@ -54,6 +54,7 @@ from scae.priors import Mixture
 
 warnings.filterwarnings("ignore", category=FutureWarning)  # remarks of other packages on their own future
 warnings.filterwarnings("ignore", message="IProgress not found")  # and on progress bars
+warnings.filterwarnings("ignore", message="Changing the sparsity structure")  # scanpy's neighbours of cells that share a code
 plt.rcParams["figure.dpi"] = 80
 
 adata = scae.datasets.pbmc68k_reduced()
