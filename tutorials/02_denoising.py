@@ -53,7 +53,7 @@ plt.rcParams["figure.dpi"] = 80
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 adata = scae.datasets.pbmc68k_reduced()
-# adata = sc.datasets.pbmc3k(); scae.pp.recipe(adata); adata.X = adata.layers["counts"]  # the real download, 2,000 genes
+# adata = sc.datasets.pbmc3k(); scae.pp.recipe(adata); adata.X = adata.layers["counts"]  # the real download: 2,000 genes, no labels
 adata
 
 # %% [markdown]
