@@ -1,9 +1,9 @@
-# make demo | test | lint | workflow: each makes .venv on first use, from pinned versions
+# make demo | test | lint | workflow | notebooks: each makes .venv on first use, from pinned versions
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint workflow clean
+.PHONY: demo test slow lint workflow notebooks pages clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -28,9 +28,21 @@ $(BIN)/.workflow: $(BIN)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,workflow]'
 	touch $@
 
+# tutorials/: pages and scripts say the same, and every page runs; `make pages` writes the outputs anew
+notebooks: $(BIN)/.tutorials
+	$(BIN)/python -m pytest tests/test_tutorials.py
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 tutorials
+
+pages: $(BIN)/.tutorials
+	$(BIN)/python tutorials/render.py
+
+$(BIN)/.tutorials: $(BIN)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,tutorials]'
+	touch $@
+
 lint: $(BIN)/.installed
-	$(BIN)/ruff check scae tests workflows
-	$(BIN)/ruff format --check scae tests workflows
+	$(BIN)/ruff check scae tests workflows tutorials
+	$(BIN)/ruff format --check scae tests workflows tutorials
 	$(BIN)/mypy
 
 clean:

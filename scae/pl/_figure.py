@@ -76,6 +76,7 @@ def drawing(
     given = [ax] if isinstance(ax, Axes) else None if ax is None else list(ax)
     if given is not None and len(given) != n_panels:
         raise ConfigError(f"ax holds {len(given)} Axes, and this plot has {n_panels} panels. Give as many, or None.")
+    plt.draw_if_interactive()  # loads the backend: a notebook's makes pyplot interactive then, and rc_context would undo that
     with plt.rc_context(_STYLE):
         panels = given or _new_panels(n_panels, columns or n_panels, size)
         yield panels

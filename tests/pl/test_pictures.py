@@ -276,3 +276,18 @@ def test_counts_need_not_be_in_x():
 
 def test_matplotlib_loads_with_the_first_picture():
     assert run_python("import sys, scae; scae.pl.history; print('matplotlib.pyplot' in sys.modules)") == "False"
+
+
+def test_a_notebook_stays_interactive(tmp_path):
+    """A backend that makes pyplot interactive as it loads, as a notebook's does, finds it so after the first plot."""
+    backend = "import matplotlib\nfrom matplotlib.backends.backend_agg import FigureCanvas\nmatplotlib.interactive(True)\n"
+    (tmp_path / "live_backend.py").write_text(backend)
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+import matplotlib.pyplot as plt
+from scae.pl._figure import drawing
+with drawing(1, None, show=False, save=None):
+    pass
+print(plt.isinteractive())
+"""
+    assert run_python(code, MPLBACKEND="module://live_backend") == "True"
