@@ -18,11 +18,13 @@ OPTIMIZERS = {
 class TrainPlan:
     """How to train: every schedule is a share of the planned steps, so that it ends with the fit whatever the data's size.
 
-    The planned steps are ``epochs`` passes over the training cells, but at least ``min_steps`` and at most ``max_steps``.
+    The planned steps are ``epochs`` passes over the training cells, but at least ``min_steps`` (as far as
+    ``max_epochs`` passes reach) and at most ``max_steps``.
     """
 
     epochs: int = option("passes over the training cells", default=20, low=1)
     min_steps: int = option("least number of steps, for small data", default=1500, low=1)
+    max_epochs: int | None = option("passes that ``min_steps`` may come to at the most (none: any)", default=None, low=1)
     max_steps: int = option("greatest number of steps, for large data", default=20_000, low=1)
     max_cells: int | None = option(
         "cells trained on, a random sample; the loss of those left out is told at the end (none: all)", default=None, low=2
@@ -50,7 +52,8 @@ class TrainPlan:
     checks: int = option("times that the held-out loss is taken, at most once an epoch", default=50, low=1)
 
     def planned_steps(self, n_batches: int) -> int:
-        return max(1, min(max(self.epochs * n_batches, self.min_steps), self.max_steps))
+        least = self.min_steps if self.max_epochs is None else min(self.min_steps, self.max_epochs * n_batches)
+        return max(1, min(max(self.epochs * n_batches, least), self.max_steps))
 
     def lr_factor(self, step: int, planned: int) -> float:
         """Linear rise, then half a cosine down; where plateaus cut the rate, it stays."""

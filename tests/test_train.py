@@ -191,3 +191,9 @@ def test_schedules_are_shares_of_the_plan(plan, planned):
     assert up == sorted(up)
     assert down == sorted(down, reverse=True)
     assert all(f >= plan.lr_final - 1e-12 for f in down)
+
+
+def test_planned_steps_of_few_and_many_cells():
+    plan = TrainPlan(epochs=20, min_steps=1500, max_epochs=75, max_steps=5000)
+    assert [plan.planned_steps(n) for n in (1, 6, 20, 50, 100, 1000)] == [75, 450, 1500, 1500, 2000, 5000]
+    assert TrainPlan(epochs=20, min_steps=1500).planned_steps(1) == 1500

@@ -100,7 +100,7 @@ def _picture(adata: AnnData, path: Path) -> None:
     gene = "CD3D"
     adata.obs["raw"] = np.log1p(adata[:, gene].X.toarray().ravel())
     adata.obs["denoised"] = np.log1p(adata[:, gene].layers["denoised"].ravel())
-    panels = {
+    panels: dict[str, tuple[str, dict[str, Any]]] = {
         "leiden": ("Leiden clusters of the latent", {"legend_loc": "on data", "legend_fontsize": 8, "legend_fontoutline": 2}),
         "bulk_labels": ("published labels", {"legend_fontsize": 8}),  # T cells lie too close for names in place
         "raw": (f"{gene}, log1p of counts", {}),

@@ -36,7 +36,8 @@ def denoiser() -> Preset:
     """The default of denoise: the same with a hidden layer in the decoder and a looser code (β 0.1)."""
     # The cells to be denoised are the cells of the fit: a loss on cells held out stops too early for them (.163 of the deviance
     # explained on pbmc3k instead of .186), and thinning already keeps a cell from explaining itself.
-    return _vae(beta=0.1, decoder=(128,), plan=TrainPlan(held_out=0.0))
+    # Few cells seen often are learned by heart all the same: 700 cost 166.4 nats after 1,500 steps and 164.9 after 450.
+    return _vae(beta=0.1, decoder=(128,), plan=TrainPlan(held_out=0.0, max_epochs=75))
 
 
 _SCVI_PLAN = TrainPlan(
