@@ -1,6 +1,6 @@
 """Every part works with every other, with and without covariates.
 
-The default run meets every pair of parts; the slow one goes through the whole product.
+The default run meets every pair of parts; the slow one goes through the whole product, with covariates.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def check_kept(model: Autoencoder, batch: object, path: object) -> None:
     assert means[0].isfinite().all()
 
 
-def check_combination(names: tuple[str, ...], path: object) -> None:
-    for levels in (0, LEVELS):
+def check_combination(names: tuple[str, ...], path: object, levels_of: tuple[int, ...] = (0, LEVELS)) -> None:
+    for levels in levels_of:
         model, batches = started(spec_of(names), levels)
         check_learns(model, batches)
         check_kept(model, batches[0], path)
@@ -94,7 +94,7 @@ def test_every_pair_of_parts(names, tmp_path):
 def test_every_combination(network, tmp_path):
     for names in GRID:
         if network in names:
-            check_combination(names, tmp_path / "model.scae")
+            check_combination(names, tmp_path / "model.scae", (LEVELS,))
 
 
 @pytest.fixture
