@@ -4,7 +4,7 @@ from .choosing import Choice, choose
 from .denoising import denoise
 from .embedding import embed
 from .fitting import fit
-from .judging import dispersion, score
+from .judging import dispersion, loadings, score
 from .selecting import cross_validate, grid
 
-__all__ = ["Choice", "choose", "cross_validate", "denoise", "dispersion", "embed", "fit", "grid", "score"]
+__all__ = ["Choice", "choose", "cross_validate", "denoise", "dispersion", "embed", "fit", "grid", "loadings", "score"]

@@ -102,6 +102,45 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     return note(adata, made, f"var[{key_added!r}]", verb="dispersion")
 
 
+def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadings") -> None:
+    """Write what each latent dimension adds to each gene, before the link, to ``varm``: for models with a linear decoder.
+
+    Parameters
+    ----------
+    adata
+        Cells with the model's genes.
+    model
+        A fitted model whose decoder is one linear map, such as ``ldvae``, ``sparse``, ``pca`` or the default of ``embed``
+        (Svensson 2020, doi:10.1093/bioinformatics/btaa169).
+    key_added
+        ``varm`` key: ``(genes, dim)`` float32, the columns in the order of the latent's; NaN for genes not modelled.
+
+    Raises
+    ------
+    ConfigError
+        If the decoder has hidden layers.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.fit(adata, "ldvae", plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> scae.tl.loadings(adata, model)
+    >>> adata.varm["scae_loadings"].shape
+    (765, 10)
+    """
+    made, _ = fitted(adata, model, {})
+    columns = made.coder.code_columns().detach().cpu().numpy()
+    if len(columns) != made.data.n_genes or made.further:
+        raise ConfigError(
+            f"the decoder of {made.spec.network} is not one linear map, so there are no loadings. Take network 'linear', or an "
+            "'mlp' with decoder_hidden=()."
+        )
+    table = np.full((adata.n_vars, columns.shape[1]), np.nan, np.float32)
+    table[adata.var_names.astype(str).get_indexer(list(made.data.genes))] = columns
+    adata.varm[key_added] = table
+    note(adata, made, f"varm[{key_added!r}]", verb="loadings")
+
+
 def _each_cell(model: Autoencoder, source: CountMatrix) -> NDArray[np.float32]:
     theta = []
     with thread_count(), torch.no_grad():

@@ -9,12 +9,17 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import QUICK, ROOT, same_weights
 
 import scae
+from scae.bottlenecks import Deterministic
 from scae.errors import CategoryError, ConfigError, MissingKeyError
 from scae.infer import _BLOCK
 from scae.likelihoods import Bernoulli, Poisson
+from scae.model import ModelSpec
+from scae.networks import Linear
+from scae.tl.inputs import counts
 
 
 def denoised(adata, model, **options) -> np.ndarray:
@@ -181,3 +186,23 @@ def test_scanpy_goes_on_from_here(pbmc, model):
     assert [str(w.message) for w in caught if str(ROOT / "scae") in str(w.filename) or "X_scae" in str(w.message)] == []
     assert pbmc.obsm["X_umap"].shape == (pbmc.n_obs, 2)
     assert pbmc.obs["leiden"].nunique() > 1
+
+
+def test_loadings_are_the_change_of_the_log_mean_along_a_latent(pbmc):
+    """Of a model with the exp link: raising a dimension by one multiplies every gene by exp of its loading."""
+    spec = ModelSpec(network=Linear(), bottleneck=Deterministic(dim=4), likelihood=Poisson(link="exp"))
+    model = scae.tl.fit(pbmc, spec, plan=QUICK, mask_var=np.arange(pbmc.n_vars) < 50)
+    scae.tl.loadings(pbmc, model)
+    found = pbmc.varm["scae_loadings"]
+    assert np.isnan(found[50:]).all()
+    batch = counts(pbmc, model.data).take(np.arange(3))
+    with torch.no_grad():
+        z = model.encode(batch).z
+        low, high = (spec.likelihood.mean(model.decode(at, batch)).log() for at in (z, z + torch.eye(4)[2]))
+    np.testing.assert_allclose((high - low).numpy(), np.tile(found[:50, 2], (3, 1)), atol=1e-4)
+
+
+def test_no_loadings_where_the_decoder_has_hidden_layers(pbmc):
+    model = scae.tl.fit(pbmc, "denoiser", plan=QUICK)
+    with pytest.raises(ConfigError, match="decoder_hidden"):
+        scae.tl.loadings(pbmc, model)
