@@ -34,7 +34,11 @@ def open_read(path: Path) -> Iterator[Any]:
 
         yield zarr.open_group(path, mode="r")
     else:
-        with h5py.File(path, "r") as file:
+        try:
+            file = h5py.File(path, "r")
+        except OSError as fault:
+            raise OSError(f"{path} cannot be read as h5ad ({fault}). Is it a whole file?") from fault
+        with file:
             yield file
 
 

@@ -290,3 +290,12 @@ def test_no_cell_left_is_said_before_anything_is_dropped(tmp_path):
     with pytest.raises(CountsError, match="lower min_genes"):
         pp.preprocess_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", percent_top=())
     assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    whole, cut = tmp_path / "whole.h5ad", tmp_path / "cut.h5ad"
+    AnnData(sp.csr_matrix(np.eye(5, dtype=np.float32))).write_h5ad(whole)
+    cut.write_bytes(whole.read_bytes()[:2000])
+    with pytest.raises(OSError, match=r"cut\.h5ad cannot be read as h5ad .*whole file"):
+        pp.preprocess_file(cut, tmp_path / "out.h5ad")
+    assert not (tmp_path / "out.h5ad").exists()
