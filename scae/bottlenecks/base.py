@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import DataSpec, Encoded, Latent
+from ..priors import Prior
 
 
 class Bottleneck(ABC):
@@ -45,3 +46,17 @@ class Bottleneck(ABC):
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
         """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default the negative ELBO and penalties."""
         return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)
+
+
+class WithPrior(Bottleneck):
+    """A bottleneck whose prior may start from encoded cells, or read their labels."""
+
+    prior: Prior
+
+    @property
+    def start_cells(self) -> int:  # type: ignore[override]
+        return self.prior.start_cells
+
+    @property
+    def uses_labels(self) -> bool:  # type: ignore[override]
+        return self.prior.uses_labels

@@ -11,11 +11,11 @@ from ..batch import DataSpec, Encoded, Latent
 from ..errors import ConfigError
 from ..parts import option, part
 from ..priors import Prior, StandardNormal, draw, normal_log_prob, posterior
-from .base import Bottleneck
+from .base import WithPrior
 
 
 @part("bottleneck", "gaussian")
-class Gaussian(Bottleneck):
+class Gaussian(WithPrior):
     """A Gaussian posterior with diagonal covariance (Kingma 2014); β weighs its KL (Higgins 2017).
 
     ``n_samples`` draws a cell are decoded from one pass of the encoder. The loss is their mean negative ELBO, or with
@@ -56,14 +56,6 @@ class Gaussian(Bottleneck):
     @property
     def n_stats(self) -> int:
         return 2 * self.dim
-
-    @property
-    def start_cells(self) -> int:  # type: ignore[override]
-        return self.prior.start_cells
-
-    @property
-    def uses_labels(self) -> bool:  # type: ignore[override]
-        return self.prior.uses_labels
 
     def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         return self.prior.build(self.dim, data, rng)

@@ -12,7 +12,7 @@ from ..batch import DataSpec, Encoded, Latent
 from ..layers import Dense, Finish
 from ..parts import option, part
 from ..priors import Prior, StandardNormal, draw, normal_kl, posterior
-from .base import Bottleneck
+from .base import WithPrior
 
 
 class Conditional(nn.Module):
@@ -42,7 +42,7 @@ class LadderWeights(nn.Module):
 
 
 @part("bottleneck", "hierarchical")
-class Hierarchical(Bottleneck):
+class Hierarchical(WithPrior):
     """Several Gaussian layers, each the learned prior of the one below: the ladder VAE (Sønderby 2016).
 
     The decoder sees the bottom latent z₁ (``dim``). Above it stand z₂, z₃ … (``top_dims``): p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The
@@ -71,14 +71,6 @@ class Hierarchical(Bottleneck):
     @property
     def n_stats(self) -> int:
         return 2 * sum(self.dims)
-
-    @property
-    def start_cells(self) -> int:  # type: ignore[override]
-        return self.prior.start_cells
-
-    @property
-    def uses_labels(self) -> bool:  # type: ignore[override]
-        return self.prior.uses_labels
 
     def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         conditionals = [Conditional(above, below, self.hidden, rng) for below, above in pairwise(self.dims)]
