@@ -11,6 +11,7 @@ from helpers import SHARED, counts_like, data_of, matrix_of
 from scipy.linalg import subspace_angles
 
 from scae import pp
+from scae.batch import CountBatch
 from scae.bottlenecks import Deterministic
 from scae.likelihoods import GaussianLikelihood
 from scae.model import Autoencoder, ModelSpec
@@ -18,29 +19,36 @@ from scae.networks import Linear
 from scae.source import CountMatrix
 
 
-def optimum(source: CountMatrix, k: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Loadings ``(genes, k)`` and reconstruction ``(cells, genes)`` after full batches of Adam, then L-BFGS, in float64."""
+def optimum(source: CountMatrix, k: int, epochs: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Loadings ``(genes, k)`` and reconstruction ``(cells, genes)`` of the model in float64: full batches of L-BFGS.
+
+    They begin where minibatches of Adam have left the saddle at which the code says nothing.
+    """
     spec = ModelSpec(network=Linear(), bottleneck=Deterministic(k), likelihood=GaussianLikelihood())
     rng, cells = torch.Generator().manual_seed(0), np.arange(len(source))
     model = Autoencoder(spec, data_of(source.n_genes), rng).double()
     model.start(source.statistics(cells, spec.transform))
-    batch = source.take(cells)
-    away = torch.optim.Adam(model.parameters(), lr=2e-3)  # from the saddle where the code says nothing
-    optimizer = torch.optim.LBFGS(
-        model.parameters(), max_iter=50, history_size=50, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=0
-    )
+    batch, order = source.take(cells), np.random.default_rng(0)
 
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        mean = model(batch, rng).total.mean()
+    def loss(some: CountBatch = batch) -> torch.Tensor:
+        model.zero_grad()
+        mean = model(some, rng).total.mean()
         mean.backward()
         return mean
 
-    for _ in range(500):
-        loss()
-        away.step()
+    size = min(135, len(source))
+    adam = torch.optim.Adam(model.parameters(), lr=3e-3 if k < 10 else 2e-3)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs, eta_min=1e-5)
+    for _ in range(epochs):
+        for some in np.array_split(order.permutation(cells), len(cells) // size):
+            loss(source.take(np.sort(some)))
+            adam.step()
+        rate.step()
+    lbfgs = torch.optim.LBFGS(
+        model.parameters(), max_iter=50, history_size=100, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=0
+    )
     for _ in range(rounds):
-        optimizer.step(loss)
+        lbfgs.step(loss)
     with torch.no_grad():
         made = model.decode(model.encode(batch).z, batch)["mean"]
     return next(iter(model.coder.out.values())).weight.detach().numpy(), made.numpy()
@@ -61,7 +69,7 @@ def log_normalized(counts: np.ndarray) -> np.ndarray:
 def test_subspace_and_error_are_those_of_pca(k):
     counts = counts_like(np.random.default_rng(0), 40, 8, mean=3.0).astype(np.float64)
     x = log_normalized(counts)
-    loadings, made = optimum(matrix_of(counts, dtype=np.float64), k, 8)
+    loadings, made = optimum(matrix_of(counts, dtype=np.float64), k, 500, 8)
     axes, error = principal(x, k)
     assert ((made - x) ** 2).sum() == pytest.approx(error, rel=1e-6)
     assert subspace_angles(loadings, axes).max() < 1e-3
@@ -69,16 +77,16 @@ def test_subspace_and_error_are_those_of_pca(k):
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("k", [4, 30])
-def test_so_on_real_cells(k):
+@pytest.mark.parametrize(("k", "epochs", "rounds"), [(4, 300, 12), (30, 500, 9)])
+def test_so_on_real_cells(k, epochs, rounds):
     adata = anndata.read_h5ad(SHARED / "pbmc3k.h5ad")
-    pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=300, subset=True)
-    counts = adata.X[:800].toarray().astype(np.float64)
-    x = log_normalized(counts[counts.sum(1) > 0])
-    loadings, made = optimum(matrix_of(counts[counts.sum(1) > 0], dtype=np.float64), k, 40)
+    pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=2000, subset=True)
+    counts = adata.X.toarray().astype(np.float64)
+    x = log_normalized(counts)
+    loadings, made = optimum(matrix_of(counts, dtype=np.float64), k, epochs, rounds)
     reference = anndata.AnnData(x)
     sc.pp.pca(reference, n_comps=k, svd_solver="arpack")
     axes, error = reference.varm["PCs"], principal(x, k)[1]
     assert ((made - x) ** 2).sum() == pytest.approx(error, rel=1e-4)
-    if k == 4:
+    if k == 4:  # the thirtieth component is as good as the thirty-first: no gap, no subspace
         assert subspace_angles(loadings, axes).max() < 1e-3

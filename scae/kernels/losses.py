@@ -91,6 +91,19 @@ def poisson_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
 
 
 @jit
+def presence_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
+    """Overwrite the entries of present genes with −log P(Poisson(μ) > 0); the slope is in log μ."""
+    for row in range(start, stop):
+        for k in range(indptr[row], indptr[row + 1]):
+            j = gene[k]
+            if value[k] > 0:
+                eta = max(float(log_mu[row, j]), _LEAST)
+                mu = math.exp(eta)
+                cost[row, j] = eta - float(log_mu[row, j]) - math.log(-math.expm1(-mu))
+                slope[row, j] = -mu / math.expm1(mu) if mu < 700.0 else 0.0
+
+
+@jit
 def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
     """Overwrite the entries of present genes; the slope is in the logit."""
     for row in range(start, stop):

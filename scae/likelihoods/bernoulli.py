@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
@@ -10,6 +12,7 @@ from torch.nn.functional import logsigmoid
 
 from ..batch import CountBatch, GeneStatistics
 from ..ops.bernoulli import bernoulli_nll
+from ..ops.poisson import presence_nll
 from ..parts import option, part
 from .base import CELL, CELL_GENE, GENE, Likelihood, Parameters
 
@@ -41,7 +44,7 @@ class Bernoulli(Likelihood):
         if self.depth == "none" and not self.bias:
             return p["mean"]
         if self.depth == "library":
-            rate = (p["mean"] + p.log_library() - torch.tensor(p.unit).log()).clamp(-30.0, 30.0).exp()
+            rate = self.log_rate(p).exp()
             log_p = torch.log(-torch.expm1(-rate))
             if not self.bias:
                 return log_p + rate
@@ -54,6 +57,10 @@ class Bernoulli(Likelihood):
         log_p = log_p.clamp_max(-1e-6)
         return log_p - torch.log(-torch.expm1(log_p))
 
+    def log_rate(self, p: Parameters) -> Tensor:
+        """``(cells, genes)``, log of the molecules expected at a cell's own depth; for depth ``library``."""
+        return (p["mean"] + p.log_library() - math.log(p.unit)).clamp(-30.0, 30.0)
+
     def dist(self, p: Parameters) -> Distribution:
         return Independent(TorchBernoulli(logits=self.logit(p), validate_args=False), 1)
 
@@ -61,6 +68,8 @@ class Bernoulli(Likelihood):
         return torch.bernoulli(self.mean(p), generator=rng)
 
     def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+        if self.depth == "library" and not self.bias:
+            return presence_nll(self.log_rate(p), batch)
         return bernoulli_nll(self.logit(p), batch)
 
     def target(self, batch: CountBatch) -> CountBatch:

@@ -26,7 +26,7 @@ from scae.likelihoods import (
 from scae.likelihoods.base import LINKS
 from scae.ops.bernoulli import bernoulli_nll
 from scae.ops.nb import _put_numba, _put_torch, nb_nll
-from scae.ops.poisson import poisson_nll
+from scae.ops.poisson import _of_count, _of_presence, poisson_nll, presence_nll
 
 FAST = [
     *(NB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell", "gene-batch")),
@@ -114,6 +114,27 @@ def test_poisson_against_50_digits(dtype, relative, x, log_mu):
         assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
 
 
+@pytest.mark.parametrize(("dtype", "relative"), [(torch.float64, 1e-9), (torch.float32, 1e-5)], ids=str)
+@given(x=st.integers(0, 3), log_mu=LOG_MU)
+def test_presence_against_50_digits(dtype, relative, x, log_mu):
+    eta = torch.tensor([[log_mu]], dtype=dtype)
+    got = float(presence_nll(eta, one(x, dtype)))
+    with mp.workdps(70):
+        mu = mp.exp(mp.mpf(float(eta)))
+        exact = mu if x == 0 else -mp.log1p(-mp.exp(-mu)) if mu < 100 else mp.exp(-mu)
+        assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
+
+
+@pytest.mark.parametrize(("nll", "at"), [(poisson_nll, _of_count), (presence_nll, _of_presence)])
+def test_costs_off_the_cpu_equal_those_of_the_kernel(nll, at):
+    eta = torch.linspace(-20, 5, 60, dtype=torch.float64)[:, None].requires_grad_()
+    x = torch.arange(60.0, dtype=torch.float64) % 7 + 1
+    cost = nll(eta, batch_of(x[:, None].numpy(), dtype="float64"))
+    cost_off, slope_off = at(eta.detach()[:, 0], x)
+    torch.testing.assert_close(cost_off, cost.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(slope_off, torch.autograd.grad(cost.sum(), eta)[0][:, 0], rtol=1e-9, atol=1e-12)
+
+
 @given(x=st.integers(1, 10**6), log_theta=LOG_THETA, gap=st.floats(-1e-3, 1e-3))
 def test_nb_near_its_mean_keeps_its_digits(x, log_theta, gap):
     """Where μ ≈ x the textbook form cancels most."""
@@ -172,7 +193,7 @@ def test_parameters_out_of_range_end_in_a_number(bad, x):
     """A diverging fit must come to a loss that the loop can refuse: no hang, no exception of the compiler's."""
     batch, raw = one(x, torch.float64), torch.tensor([[bad]], dtype=torch.float64)
     nll = [nb_nll(raw, torch.zeros(1).double(), batch), nb_nll(torch.zeros(1, 1).double(), raw[0], batch)]
-    nll += [poisson_nll(raw, batch), bernoulli_nll(raw, batch)]
+    nll += [poisson_nll(raw, batch), presence_nll(raw, batch), bernoulli_nll(raw, batch)]
     assert all(value.shape == (1,) for value in nll)
     assert not math.isnan(bad) or all(value.isnan() for value in nll)
 
