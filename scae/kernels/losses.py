@@ -116,6 +116,16 @@ def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
 
 
 @jit
+def probability_stored(start, stop, indptr, gene, value, log_p, cost, slope):
+    """Overwrite the entries of present genes; the slope is in log p."""
+    for row in range(start, stop):
+        for k in range(indptr[row], indptr[row + 1]):
+            if value[k] > 0:
+                cost[row, gene[k]] = -log_p[row, gene[k]]
+                slope[row, gene[k]] = -1.0
+
+
+@jit
 def less_stored(start, stop, indptr, gene, value, out):
     """Subtract stored values from a dense matrix."""
     for row in range(start, stop):

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 
 from ..batch import CountBatch, GeneStatistics
-from ..ops.bernoulli import bernoulli_nll
+from ..ops.bernoulli import bernoulli_nll, probability_nll
 from ..ops.poisson import presence_nll
 from ..parts import option, part
 from .base import CELL, CELL_GENE, GENE, Likelihood, Parameters
@@ -43,19 +43,23 @@ class Bernoulli(Likelihood):
         """``(cells, genes)``, logit of the probability."""
         if self.depth == "none" and not self.bias:
             return p["mean"]
-        if self.depth == "library":
+        if self.depth == "library" and not self.bias:
             rate = self.log_rate(p).exp()
-            log_p = torch.log(-torch.expm1(-rate))
-            if not self.bias:
-                return log_p + rate
+            return torch.log(-torch.expm1(-rate)) + rate
+        log_p = self.log_p(p)
+        return log_p - torch.log(-torch.expm1(log_p))
+
+    def log_p(self, p: Parameters) -> Tensor:
+        """``(cells, genes)``, log of a probability of two factors or three."""
+        if self.depth == "library":
+            log_p = torch.log(-torch.expm1(-self.log_rate(p).exp()))
         else:
             log_p = logsigmoid(p["mean"])
         if self.depth == "learned":
             log_p = log_p + logsigmoid(p["depth"])
         if self.bias:
             log_p = log_p + logsigmoid(p["bias"])
-        log_p = log_p.clamp_max(-1e-6)
-        return log_p - torch.log(-torch.expm1(log_p))
+        return log_p.clamp_max(-1e-6)
 
     def log_rate(self, p: Parameters) -> Tensor:
         """``(cells, genes)``, log of the molecules expected at a cell's own depth; for depth ``library``."""
@@ -70,7 +74,9 @@ class Bernoulli(Likelihood):
     def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
         if self.depth == "library" and not self.bias:
             return presence_nll(self.log_rate(p), batch)
-        return bernoulli_nll(self.logit(p), batch)
+        if self.depth == "none" and not self.bias:
+            return bernoulli_nll(p["mean"], batch)
+        return probability_nll(self.log_p(p), batch)
 
     def target(self, batch: CountBatch) -> CountBatch:
         return batch.with_value((batch.value > 0).to(batch.value.dtype))
