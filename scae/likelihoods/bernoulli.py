@@ -51,10 +51,8 @@ class Bernoulli(Likelihood):
 
     def log_p(self, p: Parameters) -> Tensor:
         """``(cells, genes)``, log of a probability of two factors or three."""
-        if self.depth == "library":
-            log_p = torch.log(-torch.expm1(-self.log_rate(p).exp()))
-        else:
-            log_p = logsigmoid(p["mean"])
+        by_depth = self.depth == "library"
+        log_p = torch.log(-torch.expm1(-self.log_rate(p).exp())) if by_depth else logsigmoid(p["mean"])
         if self.depth == "learned":
             log_p = log_p + logsigmoid(p["depth"])
         if self.bias:

@@ -1,16 +1,14 @@
-"""Bernoulli cost of presence: absent genes cost −log(1 − p), present ones are overwritten."""
+"""Bernoulli cost of presence, from a logit or from the logarithm of the probability."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from .. import threads
 from ..batch import CountBatch
 from ..kernels.losses import bernoulli_stored, probability_stored
+from .overwritten import Cost, Pair
 
 
 def bernoulli_nll(logit: Tensor, batch: CountBatch) -> Tensor:
@@ -28,27 +26,7 @@ def bernoulli_nll(logit: Tensor, batch: CountBatch) -> Tensor:
     Tensor
         ``(cells,)``, nats.
     """
-    return _Bernoulli.apply(logit, batch)
-
-
-class _Bernoulli(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logit: Tensor, batch: CountBatch) -> Tensor:
-        cost, slope = softplus(logit, threshold=40.0), logit.sigmoid()
-        if cost.device.type == "cpu":
-            tensors = (batch.indptr, batch.gene, batch.value, logit.contiguous(), cost, slope)
-            threads.run(bernoulli_stored, len(batch), *(t.detach().numpy() for t in tensors), work=4 * batch.value.shape[0])
-        else:
-            some = batch.value > 0
-            cell, gene = batch.cell[some], batch.gene[some]
-            cost[cell, gene] = softplus(-logit[cell, gene])
-            slope[cell, gene] = -torch.sigmoid(-logit[cell, gene])
-        ctx.save_for_backward(slope)
-        return cost.sum(1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0][:, None] * ctx.saved_tensors[0], None
+    return LOGIT(logit, batch)
 
 
 def probability_nll(log_p: Tensor, batch: CountBatch) -> Tensor:
@@ -66,25 +44,25 @@ def probability_nll(log_p: Tensor, batch: CountBatch) -> Tensor:
     Tensor
         ``(cells,)``, nats.
     """
-    return _Probability.apply(log_p, batch)
+    return PROBABILITY(log_p, batch)
 
 
-class _Probability(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, log_p: Tensor, batch: CountBatch) -> Tensor:
-        absent = torch.expm1(log_p).neg_()
-        cost, slope = absent.log().neg_(), absent.reciprocal().sub_(1.0)  # p / (1 − p)
-        if cost.device.type == "cpu":
-            tensors = (batch.indptr, batch.gene, batch.value, log_p.contiguous(), cost, slope)
-            threads.run(probability_stored, len(batch), *(t.detach().numpy() for t in tensors), work=batch.value.shape[0])
-        else:
-            some = batch.value > 0
-            cell, gene = batch.cell[some], batch.gene[some]
-            cost[cell, gene] = -log_p[cell, gene]
-            slope[cell, gene] = -1.0
-        ctx.save_for_backward(slope)
-        return cost.sum(1)
+def _absent_by_logit(logit: Tensor) -> Pair:
+    return softplus(logit, threshold=40.0), logit.sigmoid()
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0][:, None] * ctx.saved_tensors[0], None
+
+def _present_by_logit(logit: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
+    return softplus(-logit), -torch.sigmoid(-logit)
+
+
+def _absent(log_p: Tensor) -> Pair:
+    absent = torch.expm1(log_p).neg_()
+    return absent.log().neg_(), absent.reciprocal_().sub_(1.0)  # p / (1 − p)
+
+
+def _present(log_p: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
+    return -log_p, -torch.ones_like(log_p)
+
+
+LOGIT = Cost(_absent_by_logit, bernoulli_stored, _present_by_logit)
+PROBABILITY = Cost(_absent, probability_stored, _present)

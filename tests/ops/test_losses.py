@@ -24,9 +24,11 @@ from scae.likelihoods import (
     QuasiNB,
 )
 from scae.likelihoods.base import LINKS
+from scae.ops import bernoulli, poisson
 from scae.ops.bernoulli import bernoulli_nll
 from scae.ops.nb import _put_numba, _put_torch, nb_nll
-from scae.ops.poisson import _of_count, _of_presence, poisson_nll, presence_nll
+from scae.ops.overwritten import Cost
+from scae.ops.poisson import poisson_nll, presence_nll
 
 FAST = [
     *(NB(link=link, dispersion=d) for link in LINKS for d in ("gene", "gene-cell", "gene-batch")),
@@ -125,14 +127,14 @@ def test_presence_against_50_digits(dtype, relative, x, log_mu):
         assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
 
 
-@pytest.mark.parametrize(("nll", "at"), [(poisson_nll, _of_count), (presence_nll, _of_presence)])
-def test_costs_off_the_cpu_equal_those_of_the_kernel(nll, at):
-    eta = torch.linspace(-20, 5, 60, dtype=torch.float64)[:, None].requires_grad_()
+@pytest.mark.parametrize("cost", [poisson.COUNT, poisson.PRESENCE, bernoulli.LOGIT, bernoulli.PROBABILITY])
+def test_costs_off_the_cpu_equal_those_of_the_kernel(cost: Cost):
+    raw = -torch.linspace(20, 0.01, 60, dtype=torch.float64)[:, None].requires_grad_()
     x = torch.arange(60.0, dtype=torch.float64) % 7 + 1
-    cost = nll(eta, batch_of(x[:, None].numpy(), dtype="float64"))
-    cost_off, slope_off = at(eta.detach()[:, 0], x)
-    torch.testing.assert_close(cost_off, cost.detach(), rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(slope_off, torch.autograd.grad(cost.sum(), eta)[0][:, 0], rtol=1e-9, atol=1e-12)
+    here = cost(raw, batch_of(x[:, None].numpy(), dtype="float64"))
+    there, slope = cost.at(raw.detach()[:, 0], x)
+    torch.testing.assert_close(there, here.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(slope, torch.autograd.grad(here.sum(), raw)[0][:, 0], rtol=1e-9, atol=1e-12)
 
 
 @given(x=st.integers(1, 10**6), log_theta=LOG_THETA, gap=st.floats(-1e-3, 1e-3))
