@@ -77,7 +77,7 @@ def test_subspace_and_error_are_those_of_pca(k):
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize(("k", "epochs", "rounds"), [(4, 300, 12), (30, 500, 9)])
+@pytest.mark.parametrize(("k", "epochs", "rounds"), [(4, 300, 10), (30, 500, 9)])
 def test_so_on_real_cells(k, epochs, rounds):
     adata = anndata.read_h5ad(SHARED / "pbmc3k.h5ad")
     pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=2000, subset=True)
