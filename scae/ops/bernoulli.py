@@ -1,4 +1,4 @@
-"""Bernoulli cost of presence, from a logit or from the logarithm of the probability."""
+"""Costs of presence: any count above zero is one. From a logit, or from the logarithm of the probability, ``(cells, genes)``."""
 
 from __future__ import annotations
 
@@ -6,45 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..batch import CountBatch
 from ..kernels.losses import bernoulli_stored, probability_stored
 from .overwritten import Cost, Pair
-
-
-def bernoulli_nll(logit: Tensor, batch: CountBatch) -> Tensor:
-    """−log Bernoulli(x > 0; σ(logit)), summed over genes.
-
-    Parameters
-    ----------
-    logit
-        ``(cells, genes)``.
-    batch
-        The observed counts; any count above zero is a presence.
-
-    Returns
-    -------
-    Tensor
-        ``(cells,)``, nats.
-    """
-    return LOGIT(logit, batch)
-
-
-def probability_nll(log_p: Tensor, batch: CountBatch) -> Tensor:
-    """−log Bernoulli(x > 0; p), summed over genes, for probabilities that are products: their logarithm is at hand.
-
-    Parameters
-    ----------
-    log_p
-        ``(cells, genes)``, below zero.
-    batch
-        The observed counts; any count above zero is a presence.
-
-    Returns
-    -------
-    Tensor
-        ``(cells,)``, nats.
-    """
-    return PROBABILITY(log_p, batch)
 
 
 def _absent_by_logit(logit: Tensor) -> Pair:
@@ -64,5 +27,7 @@ def _present(log_p: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
     return -log_p, -torch.ones_like(log_p)
 
 
-LOGIT = Cost(_absent_by_logit, bernoulli_stored, _present_by_logit)
-PROBABILITY = Cost(_absent, probability_stored, _present)
+bernoulli_nll = Cost(_absent_by_logit, bernoulli_stored, _present_by_logit)  # −log Bernoulli(x > 0; σ(logit))
+probability_nll = Cost(
+    _absent, probability_stored, _present
+)  # −log Bernoulli(x > 0; p), log p < 0: for products of probabilities

@@ -34,7 +34,7 @@ class Cost:
     at: Callable[[Tensor, Tensor], Pair]
 
     def __call__(self, raw: Tensor, batch: CountBatch) -> Tensor:
-        """Summed over genes: ``(cells,)``, nats."""
+        """The costs ``(cells,)``, nats, summed over genes, of a batch's counts given read-outs ``(cells, genes)``."""
         return _Overwritten.apply(raw, batch, self)
 
 

@@ -24,8 +24,7 @@ from scae.likelihoods import (
     QuasiNB,
 )
 from scae.likelihoods.base import LINKS
-from scae.ops import bernoulli, poisson
-from scae.ops.bernoulli import bernoulli_nll
+from scae.ops.bernoulli import bernoulli_nll, probability_nll
 from scae.ops.nb import _put_numba, _put_torch, nb_nll
 from scae.ops.overwritten import Cost
 from scae.ops.poisson import poisson_nll, presence_nll
@@ -127,7 +126,7 @@ def test_presence_against_50_digits(dtype, relative, x, log_mu):
         assert abs(mp.mpf(got) - exact) <= max(relative * abs(exact), mp.mpf("1e-12"))
 
 
-@pytest.mark.parametrize("cost", [poisson.COUNT, poisson.PRESENCE, bernoulli.LOGIT, bernoulli.PROBABILITY])
+@pytest.mark.parametrize("cost", [poisson_nll, presence_nll, bernoulli_nll, probability_nll])
 def test_costs_off_the_cpu_equal_those_of_the_kernel(cost: Cost):
     raw = -torch.linspace(20, 0.01, 60, dtype=torch.float64)[:, None].requires_grad_()
     x = torch.arange(60.0, dtype=torch.float64) % 7 + 1
