@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
 from .errors import CountsError, GenesError, MatrixError, ScaeError, unknown
 from .kernels import csr
+from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
 
 _CHUNK = 1 << 22  # values looked at together: bounds the temporaries
 
@@ -79,32 +81,22 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
     return np.asarray(x[:] if hasattr(x, "shape") and not hasattr(x, "compute") else x.compute())
 
 
-def check(
-    adata: AnnData,
-    *,
-    layer: str | None = None,
-    categorical: Sequence[str] = (),
-    continuous: Sequence[str] = (),
-    size_factor: str | None = None,
-    fractions: bool = False,
-) -> Report:
-    """Look whether a matrix holds raw counts and whether the columns named are there and complete.
+@spelled_out(KEYWORDS)
+def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
+    """Whether a matrix holds raw counts, and whether the columns that a model is to use are there and complete.
 
     Parameters
     ----------
     adata
         Cells × genes.
-    layer
-        The layer to look at; None for ``X``.
-    categorical, continuous, size_factor
-        ``obs`` columns that a model is to use.
     fractions
-        Values need not be whole: for a model with the likelihood ``quasi_nb``, or of input that was normalised before.
+        Values need not be whole: for the likelihood ``quasi_nb``, or for a model of values that were normalised before.
+    %(keywords)s
 
     Returns
     -------
     Report
-        ``report.ok`` says whether the verbs will take it; ``print(report)`` says why not and what to do.
+        ``report.ok`` says whether the verbs accept it; ``print(report)`` says why not and what to do.
 
     Raises
     ------
@@ -119,27 +111,29 @@ def check(
     1 cells × 2 genes, X, dense float64
     error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts; no layer holds any.
     """
-    x = matrix(adata, layer)
-    name = "X" if layer is None else f"layers[{layer!r}]"
+    return examine(adata, read_keys(keys), fractions=fractions)[0]
+
+
+def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
+    """What :func:`check` reports, and the matrix it looked at, in memory."""
+    x = matrix(adata, keys.layer)
+    name = "X" if keys.layer is None else f"layers[{keys.layer!r}]"
     kind = f"{type(x).__name__} {x.dtype}" if sp.issparse(x) else f"dense {x.dtype}"
     report = Report(f"{adata.n_obs} cells × {adata.n_vars} genes, {name}, {kind}")
-    found = report.findings
-    found += _structure(x, name)
+    findings = report.findings
+    findings += _structure(x, name)
     if report.ok:
-        found += _values(adata, x, name, layer, fractions)
+        findings += _values(adata, x, name, keys.layer, fractions)
     if report.ok:
-        found += _emptiness(x)
+        findings += _emptiness(x)
     if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()][:3].tolist()
-        found.append(
-            Finding(
-                "error", f"gene names are not unique (e.g. {', '.join(twice)}). Call adata.var_names_make_unique().", GenesError
-            )
-        )
+        twice = ", ".join(adata.var_names[adata.var_names.duplicated()][:3])
+        text = f"gene names are not unique (e.g. {twice}). Call adata.var_names_make_unique()."
+        findings.append(Finding("error", text, GenesError))
     if not adata.obs_names.is_unique:
-        found.append(Finding("warning", "cell names are not unique. Call adata.obs_names_make_unique()."))
-    found += _columns(adata, categorical, continuous, size_factor)
-    return report
+        findings.append(Finding("warning", "cell names are not unique. Call adata.obs_names_make_unique()."))
+    findings += _columns(adata, keys)
+    return report, x
 
 
 def _structure(x: Any, name: str) -> Iterator[Finding]:
@@ -179,24 +173,26 @@ def _values(adata: AnnData, x: Any, name: str, layer: str | None, fractions: boo
         fractional += int(part.sum())
         example = float(c[part][0]) if example == 0 and part.any() else example
         largest = max(largest, float(np.max(c, initial=0, where=~bad)))
-    advice = _advice(adata, layer)
     if nan:
-        yield Finding("error", f"{name} has {nan} NaN or infinite values. Remove those cells or genes; {advice}.")
+        text = f"{name} has {nan} NaN or infinite values. Remove those cells or genes; {_advice(adata, layer)}."
+        yield Finding("error", text)
     elif negative:
         scaled = "; it looks scaled" if fractional else ""
-        yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts; {advice}.")
+        yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts; {_advice(adata, layer)}.")
     elif fractional:
         logs = largest < 20 and _log_normalized(x)
-        looks = f", and {name} looks log-normalised" if logs else ""
-        share = 100 * fractional / max(size, 1)
-        text = f"{share:.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
-        corrected = "" if logs else " If they are counts after a correction, fit the likelihood 'quasi_nb'."
-        if not fractions:
-            yield Finding("error", f"{name} does not hold raw counts: {text}. Pass raw counts; {advice}.{corrected}")
-        elif logs:
+        if fractions and logs:
             yield Finding("warning", f"{name} looks log-normalised: right for a model of its input, wrong for one of counts.")
+        elif not fractions:
+            looks = f", and {name} looks log-normalised" if logs else ""
+            share = f"{100 * fractional / max(size, 1):.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
+            corrected = "" if logs else " If they are counts after a correction, fit the likelihood 'quasi_nb'."
+            text = f"{name} does not hold raw counts: {share}. Pass raw counts; {_advice(adata, layer)}.{corrected}"
+            yield Finding("error", text)
     elif largest > 2**24:
-        yield Finding("warning", f"{name} has counts up to {largest:.0f}; above 2^24 float32 no longer tells neighbours apart.")
+        yield Finding(
+            "warning", f"{name} has counts up to {largest:.0f}; above 2^24 float32 cannot tell neighbouring counts apart."
+        )
 
 
 def _log_normalized(x: Any) -> bool:
@@ -234,18 +230,24 @@ def _emptiness(x: Any) -> Iterator[Finding]:
             yield Finding("warning" if axis else "note", f"{what} without counts: {empty}; {effect}.")
 
 
-def _columns(adata: AnnData, categorical: Sequence[str], continuous: Sequence[str], size_factor: str | None) -> Iterator[Finding]:
-    for key in [*categorical, *continuous, *([size_factor] if size_factor else [])]:
+def _columns(adata: AnnData, keys: DataKeys) -> Iterator[Finding]:
+    numeric = [*keys.continuous_covariates, *([keys.size_factor] if keys.size_factor else [])]
+    for key in [*keys.categorical, *numeric, *([keys.label_key] if keys.label_key else [])]:
         if key not in adata.obs:
             error = unknown("obs column", key, adata.obs.columns)
             yield Finding("error", str(error), type(error))
-        elif adata.obs[key].isna().any():
+        elif key != keys.label_key and adata.obs[key].isna().any():
             missing = int(adata.obs[key].isna().sum())
             yield Finding("error", f"obs[{key!r}] has {missing} missing values. Fill them, or remove those cells.")
-        elif key not in categorical and adata.obs[key].dtype.kind not in "iufb":
-            kind = adata.obs[key].dtype
-            yield Finding("error", f"obs[{key!r}] holds {kind} values, and must be numeric. Is it a categorical covariate?")
-        elif key not in categorical and not np.isfinite(adata.obs[key].to_numpy(float)).all():
-            yield Finding("error", f"obs[{key!r}] has infinite values.")
-        elif key == size_factor and not (adata.obs[key] > 0).all():
-            yield Finding("error", f"obs[{key!r}] must be above zero everywhere to serve as a size factor.")
+        elif key in numeric:
+            yield from _numbers(adata.obs[key], key, positive=key == keys.size_factor)
+
+
+def _numbers(column: pd.Series, key: str, *, positive: bool) -> Iterator[Finding]:
+    if column.dtype.kind not in "iufb":
+        text = f"obs[{key!r}] holds {column.dtype} values, and must be numeric. Is it a categorical covariate?"
+        yield Finding("error", text)
+    elif not np.isfinite(column.to_numpy(float)).all():
+        yield Finding("error", f"obs[{key!r}] has infinite values.")
+    elif positive and not (column > 0).all():
+        yield Finding("error", f"obs[{key!r}] must be above zero everywhere to serve as a size factor.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,35 +12,75 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Independent, constraints
 
-from .batch import CountBatch
 from .errors import ConfigError
 from .likelihoods import Parameters
 from .model import Autoencoder
+from .ops.device import thread_count
+from .records import Cells, Counts
 from .source import CountMatrix
 
+T = TypeVar("T")
 KINDS = ("mean", "rate", "sample", "log_mean")
 CP10K = 1e4
-_BLOCK = 512
+BLOCK = 512  # cells whose dense output is in memory at one time
 
 
-@torch.no_grad()
-def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
-    """The posterior mean and standard deviation of the latent, ``(cells, dim)`` each; a point has none.
+def each_block(
+    model: Autoencoder,
+    source: CountMatrix,
+    read: Callable[[Counts, Cells], T],
+    *,
+    rows: NDArray[np.int64] | None = None,
+    size: int = BLOCK,
+) -> Iterator[tuple[slice, T]]:
+    """The one evaluation loop: ``read(counts, cells)`` of each block of cells, on the model's device.
 
-    Third, of a bottleneck that chooses from codebooks, the code of each cell in each book ``(cells, books)``; else None.
+    The model is in evaluation mode, without gradients and with one thread count for torch and kernels, while ``read`` runs;
+    between blocks nothing is changed, so a caller may stop at any block.
+
+    Parameters
+    ----------
+    model, source
+        A model and cells of its genes.
+    read
+        What to ask of a block.
+    rows
+        Only these cells, in this order.
+    size
+        Cells per block.
+
+    Yields
+    ------
+    tuple
+        The block's positions (in ``rows`` where given), and what ``read`` returned.
     """
-    model.eval()
-    mean, sd = np.empty((2, len(source), model.spec.bottleneck.dim), np.float32)
+    for where, counts, cells in source.blocks(size, rows):
+        model.eval()
+        with torch.no_grad(), thread_count():
+            result = read(counts.to(model.device), cells.to(model.device))
+        yield where, result
+
+
+def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+    """The latent of all cells.
+
+    Returns
+    -------
+    tuple
+        Posterior mean and standard deviation, ``(cells, dim)`` each, zero where the latent is a point; and the codes
+        ``(cells, books)`` of a bottleneck with codebooks, otherwise None.
+    """
+    mean, sd = np.zeros((2, len(source), model.spec.bottleneck.dim), np.float32)
     codes = []
-    for rows, batch in source.blocks(_BLOCK):
-        code = model.encode(batch.to(model.device))
-        mean[rows], sd[rows] = code.point.cpu().numpy(), code.sd.cpu().numpy()
-        if "code" in code.trace:
-            codes.append(code.trace["code"].cpu().numpy())
+    for rows, found in each_block(model, source, model.encode):
+        mean[rows] = found.point.cpu().numpy()
+        if found.sd is not None:
+            sd[rows] = found.sd.cpu().numpy()
+        if found.codes is not None:
+            codes.append(found.codes.cpu().numpy())
     return mean, sd, np.concatenate(codes) if codes else None
 
 
-@torch.no_grad()
 def denoised(
     model: Autoencoder,
     source: CountMatrix,
@@ -47,7 +88,7 @@ def denoised(
     kind: str = "mean",
     library_size: float = 1e4,
     n_samples: int = 0,
-    level: int | None = None,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Expected counts ``(rows, genes)`` of all cells, a block at a time.
@@ -57,69 +98,100 @@ def denoised(
     model, source
         A fitted model and cells of its genes.
     kind
-        One of :data:`KINDS`. ``"mean"``: counts at the cell's own exposure; ``"rate"``: counts per ``library_size``;
+        One of :data:`KINDS`. ``"mean"``: counts at the cell's own exposure. ``"rate"``: counts per ``library_size``.
         ``"sample"``: one draw of the posterior predictive distribution at the cell's own exposure. ``"log_mean"``:
         E[log1p(CP10k)] of counts at an exposure of ``library_size``.
     library_size
         Exposure of ``"rate"`` and ``"log_mean"``, counts.
     n_samples
-        Draws of a random latent that a mean is averaged over; 0 decodes the latent's mean.
-    level
-        Decode every cell at this level of the first categorical covariate; None: at its own.
+        Draws of a random latent over which a mean is averaged; 0 decodes the latent's mean.
+    batch
+        Decode every cell at this batch code; None: at its own.
     seed
-        Where draws start.
+        Seed of all draws.
     """
-    model.eval()
     rng = torch.Generator(model.device).manual_seed(seed)
-    for rows, batch in source.blocks(_BLOCK):
-        batch = batch.to(model.device)
-        target = _target(batch, kind, library_size, level)
+    scale = CP10K / library_size if kind == "log_mean" else None
+
+    def read(counts: Counts, cells: Cells) -> Tensor:
+        target = _target(cells, library_size if kind in ("rate", "log_mean") else None, batch)
         if kind == "sample":
-            out = _drawn(model, batch, target, rng)
-        else:
-            scale = CP10K / library_size if kind == "log_mean" else None
-            out = _expected(model, batch, target, scale, n_samples, rng)
-        yield rows, out.cpu().numpy()
+            return _drawn(model, counts, cells, target, rng)
+        return _expected(model, counts, cells, target, scale, n_samples, rng)
+
+    for rows, expected in each_block(model, source, read):
+        yield rows, expected.cpu().numpy()
 
 
-def _target(batch: CountBatch, kind: str, library_size: float, level: int | None) -> CountBatch:
-    """The exposure and covariates at which to decode; the encoder keeps the cell's own."""
-    if kind in ("rate", "log_mean"):
-        batch = replace(batch, library=torch.full_like(batch.library, library_size))
-    if level is not None:
-        covariates = batch.covariates.clone()
-        covariates[:, 0] = level
-        batch = replace(batch, covariates=covariates)
-    return batch
+def _target(cells: Cells, library_size: float | None, batch: int | None) -> Cells:
+    """The exposure and batch at which to decode; the encoder keeps the cell's own."""
+    if library_size is not None:
+        cells = replace(cells, library=torch.full_like(cells.library, library_size))
+    if batch is not None:
+        cells = replace(cells, batch=cells.covariates.new_full((len(cells),), batch))
+    return cells
 
 
-def _drawn(model: Autoencoder, batch: CountBatch, target: CountBatch, rng: torch.Generator) -> Tensor:
-    z = model.encode(batch, rng).z
-    drawn = torch.stack([model.spec.likelihood.sample(model.decode(z, target, decoder=d), rng) for d in model.decoders])
-    which = torch.randint(len(drawn), (len(batch),), generator=rng, device=rng.device)
-    return model.counts(drawn[which, torch.arange(len(batch), device=which.device)], target)
+def _drawn(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, rng: torch.Generator) -> Tensor:
+    z = model.encode(counts, cells, rng).z
+    parameters = [model.decode(z, counts, target, decoder=d) for d in model.decoders]
+    drawn = torch.stack([model.spec.likelihood.sample(p, rng) for p in parameters])
+    which = torch.randint(len(drawn), (len(cells),), generator=rng, device=rng.device)
+    return model.counts(drawn[which, torch.arange(len(cells), device=which.device)], target)
 
 
 def _expected(
-    model: Autoencoder, batch: CountBatch, target: CountBatch, scale: float | None, n_samples: int, rng: torch.Generator
+    model: Autoencoder, counts: Counts, cells: Cells, target: Cells, scale: float | None, n_samples: int, rng: torch.Generator
 ) -> Tensor:
     """E[X], or with a scale E[log1p(scale · X)]."""
-    likelihood = model.spec.likelihood
-    code = model.encode(batch)
-    if not code.sd.any():
-        n_samples = 0  # a point: every draw is the mean
+    likelihood, code = model.spec.likelihood, model.encode(counts, cells)
+    n_draws = n_samples if code.sd is not None else 0  # every draw of a point is that point
     total: Tensor | float = 0.0
-    for _ in range(max(n_samples, 1)):
-        z = model.encode(batch, rng).z if n_samples else code.z
+    for _ in range(max(n_draws, 1)):
+        z = model.encode(counts, cells, rng).z if n_draws else code.z
         for decoder in model.decoders:
-            p = model.decode(z, target, decoder=decoder)
+            p = model.decode(z, counts, target, decoder=decoder)
             total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
-    return torch.as_tensor(total) / (max(n_samples, 1) * len(model.decoders))
+    return torch.as_tensor(total) / (max(n_draws, 1) * len(model.decoders))
+
+
+def score(
+    model: Autoencoder,
+    source: CountMatrix,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    n_samples: int = 1,
+    corrupt: bool = False,
+) -> NDArray[np.float32]:
+    """The loss of each cell at full KL weight, ``(cells,)`` nats.
+
+    Parameters
+    ----------
+    model, source
+        A model and cells of its genes.
+    rows
+        Only these cells.
+    seed
+        Seed of random latents and corruptions, so that two calls agree.
+    n_samples
+        Number of draws over which the loss is averaged.
+    corrupt
+        Judge what the model makes of corrupted cells, for which it was trained, rather than of whole ones.
+    """
+    rng = torch.Generator(model.device).manual_seed(seed)
+
+    def read(counts: Counts, cells: Cells) -> Tensor:
+        return torch.stack([model(counts, cells, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0)
+
+    size = max(2 * BLOCK // model.spec.bottleneck.n_samples, 1)
+    nats = [found.cpu().numpy() for _, found in each_block(model, source, read, rows=rows, size=size)]
+    return np.concatenate(nats) if nats else np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a fitted model says that each gene's counts look like over these cells, ``(genes,)`` float64 each.
+    """What a fitted model expects of each gene's counts over some cells, ``(genes,)`` float64 each.
 
     Attributes
     ----------
@@ -128,7 +200,7 @@ class Expected:
     noise
         Mean over cells of the variance around a cell's own expected count.
     variance
-        ``noise`` and the variance of the expected counts between cells.
+        ``noise`` plus the variance of the expected counts between cells.
     zeros
         Expected share of cells without a count.
     """
@@ -139,7 +211,6 @@ class Expected:
     zeros: NDArray[np.float64]
 
 
-@torch.no_grad()
 def expected(model: Autoencoder, source: CountMatrix) -> Expected:
     """Each gene's mean, variance and share of zeros under the fitted likelihood, every cell at its latent's mean.
 
@@ -148,23 +219,25 @@ def expected(model: Autoencoder, source: CountMatrix) -> Expected:
     ConfigError
         If the likelihood is not one of counts, gene by gene.
     """
-    model.eval()
-    sums = torch.zeros(4, source.n_genes, dtype=torch.float64)
-    for _, batch in source.blocks(_BLOCK):
-        batch = batch.to(model.device)
-        z = model.encode(batch).z
-        for decoder in model.decoders:
-            sums += _sums(model, model.decode(z, batch, decoder=decoder))
-    average, square, noise, empty = (sums / max(len(source) * len(model.decoders), 1)).numpy()
-    return Expected(average, noise, noise + np.maximum(square - average**2, 0), empty)
+
+    def read(counts: Counts, cells: Cells) -> Tensor:
+        z = model.encode(counts, cells).z
+        return torch.stack([_moments(model, model.decode(z, counts, cells, decoder=d)) for d in model.decoders]).sum(0)
+
+    sums = np.zeros((4, source.n_genes))
+    for _, moments in each_block(model, source, read):
+        sums += moments.cpu().numpy()
+    mean, square, noise, zeros = sums / max(len(source) * len(model.decoders), 1)
+    return Expected(mean, noise, noise + np.maximum(square - mean**2, 0), zeros)
 
 
-def _sums(model: Autoencoder, p: Parameters) -> Tensor:
+def _moments(model: Autoencoder, p: Parameters) -> Tensor:
     """``(4, genes)`` float64: sums over cells of the mean, its square, the variance and the probability of a zero."""
     dist = model.spec.likelihood.dist(p)
     base = dist.base_dist if isinstance(dist, Independent) else None
-    if base is None or model.spec.likelihood.on_input or base.support is not constraints.nonnegative_integer:
-        given = f"the likelihood {model.spec.likelihood} is not one of counts, gene by gene"
-        raise ConfigError(f"{given}; 'nb', 'zinb' and 'poisson' are.")
+    if base is None or base.support is not constraints.nonnegative_integer:
+        raise ConfigError(
+            f"the likelihood {model.spec.likelihood} is not one of counts, gene by gene; 'nb', 'zinb', 'poisson' are."
+        )
     mean, zeros = base.mean.double(), base.log_prob(torch.zeros_like(base.mean)).exp()
-    return torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)]).cpu()
+    return torch.stack([mean.sum(0), (mean**2).sum(0), base.variance.double().sum(0), zeros.double().sum(0)])

@@ -6,80 +6,61 @@ A part is one class with one decorator::
     class Masking(Corruption):
         share: float = option("share of the stored counts set to zero", default=0.2, low=0, high=1)
 
-The decorator makes it a frozen dataclass whose fields are checked when it is built, and enters it in the catalogue, from
-which the CLI, JSON, the docs table and the tests over all combinations are drawn. Inside or outside the package makes no
-difference.
+The decorator makes it a frozen dataclass, checks its fields whenever one is built, and enters it in the catalogue. The command
+line, configuration files, model files, the schema, the docs table and the tests over all combinations read the catalogue and
+learn what a field is from :func:`fields`, so a part from outside the package works like one from inside.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
+import functools
+import importlib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
-from .errors import ConfigError, unknown
+from .errors import ConfigError, MissingKeyError, unknown
+from .fields import fields, option
 
 T = TypeVar("T")
 _catalogue: dict[str, dict[str, type]] = {}
-
-
-def option(
-    doc: str,
-    *,
-    default: Any = MISSING,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple | None = None,
-    kind: str | None = None,
-) -> Any:
-    """A field of a part: its default, one line of help, and what values it may take.
-
-    Parameters
-    ----------
-    doc
-        One line, shown by the CLI and the docs table.
-    default
-        The value when none is given.
-    low, high
-        The closed range of a number, or of each number of a tuple.
-    choices
-        All values allowed.
-    kind
-        The field holds another part, of this kind.
-    """
-    return dataclasses.field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "kind": kind})
+_PACKAGES = ("corruptions", "transforms", "networks", "bottlenecks", "priors", "likelihoods")  # where scae's own parts are
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(option,))
 def record(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass whose :func:`option` fields are checked when it is built.
+    """Make a class a frozen dataclass whose fields are checked whenever a value is built.
 
     Raises
     ------
     ConfigError
         On building a value with a field of the wrong type or outside its range.
     """
-    own = cls.__dict__.get("__post_init__")
+    between_fields = cls.__dict__.get("__post_init__")
 
     def check(self: Any) -> None:
-        hints = typing.get_type_hints(cls)
-        for f in dataclasses.fields(self):
-            value = _as_declared(getattr(self, f.name), hints[f.name])
-            object.__setattr__(self, f.name, value)
-            _check_field(cls, f, hints[f.name], value)
-        if own is not None:
-            own(self)
+        for field in fields(type(self)).values():
+            object.__setattr__(self, field.name, field.read(getattr(self, field.name), f"{label(cls)}: {field.name}", build))
+        if between_fields is not None:
+            between_fields(self)
 
     cls.__post_init__ = check  # type: ignore[attr-defined]
     return dataclass(frozen=True)(cls)
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(option,))
-def part(kind: str, name: str) -> Callable[[type[T]], type[T]]:
+def part(kind: str, name: str, *, needs: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
     """Enter a class in the catalogue as a :func:`record` under a kind and a name.
+
+    Parameters
+    ----------
+    kind, name
+        Where it is found.
+    needs
+        What a model of it must know beside counts and covariates: ``"labels"`` of cells, the ``"order"`` of genes along the
+        genome.
 
     Examples
     --------
@@ -93,22 +74,41 @@ def part(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     """
 
     def enter(cls: type[T]) -> type[T]:
-        cls.kind, cls.name = kind, name  # type: ignore[attr-defined]
-        made = record(cls)
-        _catalogue.setdefault(kind, {})[name] = made
-        return made
+        cls.kind, cls.name, cls.needs = kind, name, needs  # type: ignore[attr-defined]
+        entered = record(cls)
+        _catalogue.setdefault(kind, {})[name] = entered
+        return entered
 
     return enter
 
 
+@functools.cache
+def _load() -> None:
+    """Import scae's own parts, which enters them, so that the catalogue never depends on what was imported before."""
+    for package in _PACKAGES:
+        importlib.import_module(f"{__package__}.{package}")
+
+
 def kinds() -> tuple[str, ...]:
-    """The kinds of parts that are in the catalogue."""
+    """The kinds of parts in the catalogue."""
+    _load()
     return tuple(_catalogue)
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The names of the parts of a kind, sorted."""
-    if kind not in _catalogue:
+    """The names of the parts of a kind, sorted.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such kind.
+
+    Examples
+    --------
+    >>> "nb" in names("likelihood")
+    True
+    """
+    if kind not in kinds():
         raise unknown("kind of part", kind, _catalogue)
     return tuple(sorted(_catalogue[kind]))
 
@@ -131,10 +131,28 @@ def summary(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
+def label(cls: type) -> str:
+    """What messages call a record class: kind and name of a part, otherwise the class's name."""
+    return f"{cls.kind} {cls.name!r}" if _is_part(cls) else cls.__name__  # type: ignore[attr-defined]
+
+
+def _is_part(cls: type) -> bool:
+    return "kind" in vars(cls)
+
+
+def inside(value: Any) -> Iterator[Any]:
+    """The parts that a record holds, and theirs in turn."""
+    for name, field in fields(type(value)).items():
+        if field.kind is not None:
+            held = getattr(value, name)
+            yield held
+            yield from inside(held)
+
+
 def to_dict(value: Any) -> Any:
     """A record as plain dicts, lists, strings and numbers, fit for JSON; a part carries its name."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        head = {"name": vars(type(value))["name"]} if hasattr(type(value), "kind") else {}
+        head = {"name": vars(type(value))["name"]} if _is_part(type(value)) else {}
         return head | {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [to_dict(v) for v in value]
@@ -143,87 +161,73 @@ def to_dict(value: Any) -> Any:
     return value
 
 
-def from_dict(target: type[T] | str, given: Mapping[str, Any] | str) -> T:
-    """A record from :func:`to_dict`'s plain form; missing fields take their defaults.
+def build(target: type | str, plain: Any, where: str = "", base: Any = None) -> Any:
+    """A record from its plain form, the one that :func:`to_dict` gives; fields left out take their defaults.
 
     Parameters
     ----------
     target
-        A record class, or the kind of a part whose name ``given`` tells.
-    given
-        The plain form; for a part, its bare name will do.
+        A record class, or a kind of part.
+    plain
+        A mapping of fields; for a part, with its ``name``, or the bare name. A finished record is returned as it is.
+    where
+        The path of this value, with which messages begin.
+    base
+        A record to change: fields left out are as it has them, unless ``plain`` names another part.
 
     Raises
     ------
-    MissingKeyError
-        If a part or a field is not known.
     ConfigError
         If a value is not allowed, or a part is not named.
+    MissingKeyError
+        If a part or a field does not exist; lists those that do.
+
+    Examples
+    --------
+    >>> build("corruption", {"name": "masking", "share": 0.5})
+    Masking(share=0.5)
     """
-    fields = {"name": given} if isinstance(given, str) else dict(given)
     if isinstance(target, str):
-        if "name" not in fields:
-            raise ConfigError(f"this {target} has no 'name'; known: {', '.join(names(target))}.")
-        target = find(target, fields.pop("name"))
-    declared = {f.name: f for f in dataclasses.fields(target)}  # type: ignore[arg-type]
-    for key, value in fields.items():
-        if key not in declared:
-            raise unknown(f"field of {label(target)}", key, declared)
-        kind = declared[key].metadata.get("kind")
-        if kind is not None and isinstance(value, Mapping | str):
-            fields[key] = from_dict(kind, value)
-    return target(**fields)
+        if getattr(type(plain), "kind", None) == target:
+            return plain
+        cls, values = _named(target, plain, where, base)
+    elif isinstance(plain, target):
+        return plain
+    else:
+        cls, values = target, _mapping(plain, where or label(target), "a mapping of fields")
+    declared = fields(cls)
+    start = {name: getattr(base, name) for name in declared} if type(base) is cls else {}
+    for name, value in values.items():
+        if name not in declared:
+            raise located(where, unknown(f"field of {label(cls)}", name, declared))
+        start[name] = declared[name].read(value, f"{where}.{name}" if where else f"{label(cls)}: {name}", build)
+    missing = [name for name, field in declared.items() if field.default is MISSING and name not in start]
+    if missing:
+        raise ConfigError(f"{where or label(cls)} has no {' and no '.join(map(repr, missing))}.")
+    try:
+        return cls(**start)
+    except ConfigError as fault:  # fields that contradict each other
+        raise ConfigError(f"{where}.{str(fault).removeprefix(f'{label(cls)}: ')}" if where else str(fault)) from fault
 
 
-def label(cls: type) -> str:
-    """What messages call a record class: kind and name of a part, else the class's name."""
-    return f"{cls.kind} {cls.name!r}" if hasattr(cls, "kind") else cls.__name__  # type: ignore[attr-defined]
+def _named(kind: str, plain: Any, where: str, base: Any) -> tuple[type, dict[str, Any]]:
+    """The class of a part that its plain form names, or that it changes, and its fields."""
+    allowed = f"one of {', '.join(names(kind))}, or a mapping of fields"
+    values = _mapping({"name": plain} if isinstance(plain, str) else plain, where or f"the {kind}", allowed)
+    name = values.pop("name", None if base is None else type(base).name)
+    if name is None:
+        raise ConfigError(f"{where or f'the {kind}'} has no 'name'; allowed: {', '.join(names(kind))}.")
+    if name not in names(kind):
+        raise located(where, unknown(kind, name, names(kind)))
+    return find(kind, name), values
 
 
-def _as_declared(value: Any, hint: Any) -> Any:
-    """Lists become tuples and whole numbers floats where the field says so: JSON knows neither."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if isinstance(value, list):
-        return tuple(_as_declared(v, hint) if isinstance(v, list) else v for v in value)
-    if isinstance(value, int) and not isinstance(value, bool) and float in options and int not in options:
-        return float(value)
-    return value
+def _mapping(plain: Any, where: str, allowed: str) -> dict[str, Any]:
+    if not isinstance(plain, Mapping):
+        raise ConfigError(f"{where} is {plain!r}; allowed: {allowed}.")
+    return dict(plain)
 
 
-def _check_field(cls: type, f: dataclasses.Field, hint: Any, value: Any) -> None:
-    m = f.metadata
-    if not m:
-        return
-    if m["kind"] is not None:
-        if getattr(type(value), "kind", None) != m["kind"]:
-            raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: a {m['kind']} ({', '.join(names(m['kind']))}).")
-        return
-    if m["choices"] is not None:
-        if value not in m["choices"]:
-            raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {', '.join(map(repr, m['choices']))}.")
-        return
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    allowed = tuple(typing.get_origin(o) or o for o in options)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        wanted = " or ".join("None" if o is type(None) else getattr(o, "__name__", str(o)) for o in allowed)
-        raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {wanted}.")
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(value, tuple) and not any(_holds(o, number) for o in options):
-            raise ConfigError(f"{label(cls)}: {f.name} holds {number!r}; allowed: {' or '.join(map(str, options))}.")
-        _check_range(cls, f, number)
-
-
-def _holds(hint: Any, element: Any) -> bool:
-    """True if a tuple that is declared so may hold such an element."""
-    allowed = tuple(typing.get_origin(o) or o for o in typing.get_args(hint) if o is not ...)
-    allowed += (int,) if float in allowed else ()
-    return isinstance(element, allowed) and (not isinstance(element, bool) or bool in allowed)
-
-
-def _check_range(cls: type, f: dataclasses.Field, value: Any) -> None:
-    low, high = f.metadata["low"], f.metadata["high"]
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        bound = " and ".join(([f"at least {low}"] if low is not None else []) + ([f"at most {high}"] if high is not None else []))
-        raise ConfigError(f"{label(cls)}: {f.name} is {value!r}; allowed: {bound}.")
+def located(where: str, fault: MissingKeyError) -> MissingKeyError:
+    """The error with the path of what it is about in front."""
+    return MissingKeyError(f"{where}: {fault}") if where else fault

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from typing import Any
 
 from . import parts, presets
-from .config import alternatives
+from .config import nested_kinds
+from .fields import Field, alternatives, fields
+from .keys import DataKeys
 from .model import ModelSpec
 from .plan import TrainPlan
 
@@ -28,12 +29,9 @@ def json_schema() -> dict[str, Any]:
     >>> json_schema()["$defs"]["bottleneck.gaussian"]["properties"]["dim"]
     {'description': 'size of the latent', 'type': 'integer', 'minimum': 1}
     """
-    spec = dataclasses.fields(ModelSpec)
-    kinds = _with_nested([f.metadata["kind"] for f in spec])
-    changes = {
-        f.name: {"description": f.metadata["doc"], "if": _NAMELESS, "else": {"$ref": f"#/$defs/{f.metadata['kind']}"}}
-        for f in spec
-    }
+    spec = fields(ModelSpec)
+    kinds = [*(str(f.kind) for f in spec.values()), *nested_kinds()]
+    changes = {name: {"description": f.doc, "if": _NAMELESS, "else": _ref(str(f.kind))} for name, f in spec.items()}
     found = {f"{k}.{n}": _record_schema(parts.find(k, n), n) for k in kinds for n in parts.names(k)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -52,21 +50,12 @@ def json_schema() -> dict[str, Any]:
             "reason": {"description": "why scae select chose it", "type": "string"},
         },
         "allOf": _of_presets(),
-        "$defs": {k: _kind_schema(k) for k in kinds} | found,
+        "$defs": {k: _kind_schema(k) for k in kinds} | found | {"data": _record_schema(DataKeys)},
     }
 
 
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/$defs/{name}"}
-
-
-def _with_nested(kinds: list[str]) -> list[str]:
-    """The kinds, and those of parts within parts."""
-    for kind in kinds:  # the list grows while it is walked
-        for name in parts.names(kind):
-            nested = [f.metadata["kind"] for f in dataclasses.fields(parts.find(kind, name))]
-            kinds += [k for k in dict.fromkeys(nested) if k is not None and k not in kinds]
-    return kinds
 
 
 def _kind_schema(kind: str) -> dict[str, Any]:
@@ -76,17 +65,17 @@ def _kind_schema(kind: str) -> dict[str, Any]:
         {"if": {"properties": {"name": {"const": n}}, "required": ["name"]}, "then": {"$ref": f"#/$defs/{kind}.{n}"}}
         for n in names
     ]
-    fields = {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}}, "allOf": each}
-    return {"if": {"type": "string"}, "then": {"enum": names}, "else": fields}
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}}, "allOf": each}
+    return {"if": {"type": "string"}, "then": {"enum": names}, "else": named}
 
 
 def _of_presets() -> list[dict[str, Any]]:
     """Fields without a part's name are those of the part that the preset has."""
     owners: dict[tuple[str, str, str], list[str]] = {}
     for preset in presets.names():
-        for f in dataclasses.fields(ModelSpec):
-            own = getattr(presets.find(preset).spec, f.name)
-            owners.setdefault((f.name, type(own).kind, type(own).name), []).append(preset)
+        for place in fields(ModelSpec):
+            own = getattr(presets.find(preset).spec, place)
+            owners.setdefault((place, own.kind, own.name), []).append(preset)
     rules = []
     for (key, kind, name), those in owners.items():
         named = {"properties": {"preset": {"enum": those}}} | ({} if "vae" in those else {"required": ["preset"]})
@@ -96,32 +85,26 @@ def _of_presets() -> list[dict[str, Any]]:
 
 
 def _record_schema(cls: type, name: str | None = None) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: _field_schema(f, alternatives(hints[f.name])) for f in dataclasses.fields(cls)}
     named = {} if name is None else {"name": {"const": name}}
     return {
         "description": parts.summary(cls),
         "type": "object",
         "additionalProperties": False,
-        "properties": named | fields,
+        "properties": named | {name: _field_schema(field) for name, field in fields(cls).items()},
     }
 
 
-def _field_schema(f: dataclasses.Field, allowed: tuple[Any, ...]) -> dict[str, Any]:
-    m = f.metadata
-    if m["kind"]:
-        return {"description": m["doc"]} | _ref(m["kind"])
-    if m["choices"]:
-        return {"description": m["doc"], "enum": list(m["choices"])}
-    return {"description": m["doc"]} | _value_schema(allowed, {"minimum": m["low"], "maximum": m["high"]})
+def _field_schema(field: Field) -> dict[str, Any]:
+    said: dict[str, Any] = {"description": field.doc}
+    if field.kind:
+        return said | _ref(field.kind)
+    if field.choices:
+        return said | {"enum": list(field.choices)}
+    bounds = {name: bound for name, bound in (("minimum", field.low), ("maximum", field.high)) if bound is not None}
+    said |= _types(alternatives(field.hint), bounds)
+    return said | {"items": _types(field.items, bounds)} if field.items else said
 
 
-def _value_schema(allowed: tuple[Any, ...], bounds: dict[str, float | None]) -> dict[str, Any]:
+def _types(allowed: tuple[Any, ...], bounds: dict[str, float]) -> dict[str, Any]:
     names = [_JSON[typing.get_origin(hint) or hint] for hint in allowed]
-    found: dict[str, Any] = {"type": names[0] if len(names) == 1 else names}
-    if "array" in names:
-        inner = tuple(a for hint in allowed if typing.get_origin(hint) is tuple for a in typing.get_args(hint) if a is not ...)
-        found["items"] = _value_schema(tuple(dict.fromkeys(inner)), bounds)
-    if {"integer", "number"} & set(names):
-        found |= {key: bound for key, bound in bounds.items() if bound is not None}
-    return found
+    return {"type": names[0] if len(names) == 1 else names} | (bounds if {"integer", "number"} & set(names) else {})

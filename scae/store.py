@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from .batch import DataSpec
 from .errors import ModelFileError, ScaeError
 from .io.modelfile import read_model
 from .model import Autoencoder, ModelSpec
 from .ops.device import resolve_device
-from .parts import from_dict
+from .parts import build
+from .records import DataSpec
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
@@ -40,7 +40,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
     """
     arrays, about = read_model(Path(path))
     try:
-        spec, data = from_dict(ModelSpec, about["spec"]), from_dict(DataSpec, about["data"])
+        spec, data = build(ModelSpec, about["spec"]), build(DataSpec, about["data"])
         model = Autoencoder(spec, data, torch.Generator().manual_seed(0))
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
     except (ScaeError, KeyError, TypeError, RuntimeError) as fault:

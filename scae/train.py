@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,30 +16,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from . import threads
-from .batch import History, Loss
 from .errors import CountsError, DivergenceError
+from .infer import score
 from .model import Autoencoder
+from .ops.device import thread_count
 from .plan import OPTIMIZERS, TrainPlan
+from .records import Cells, Counts, Loss
 from .source import CountMatrix
 
 log = logging.getLogger("scae")
 
 
-@contextmanager
-def thread_count() -> Iterator[None]:
-    """The number of threads that :func:`scae.threads.use` was told, for kernels and torch, for a ``with`` block.
+@dataclass
+class History:
+    """The course of a fit: one row per check; losses are means in nats per cell, times in seconds since the start."""
 
-    Where it was told none, kernels take what the scheduler grants and torch takes one: its threads wait at OpenMP's barriers by
-    spinning, which on a machine that others use too made a fit 25 times slower, and on a quiet one gains a fifth.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads.asked() or 1)
-    try:
-        with threads.use(threads.current()):  # ask the scheduler once, not at every kernel
-            yield
-    finally:
-        torch.set_num_threads(before)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: int = -1  # the row whose weights were kept
+    stopped: str = "all planned steps done"
+
+    def column(self, name: str) -> list[float]:
+        """One quantity over the rows that have it."""
+        return [row[name] for row in self.rows if name in row]
 
 
 def fit(
@@ -71,22 +70,31 @@ def fit(
         If a loss or gradient is not finite; ``error.model`` is the model with the last good weights.
     """
     train, held, left_out = _split(source, plan, rng)
-    model.start(source.statistics(train, model.spec.transform, model.n_groups))
-    if model.spec.bottleneck.start_cells:
-        some = torch.randperm(train.size, generator=rng, device=rng.device)[: model.spec.bottleneck.start_cells].cpu().numpy()
-        model.start_code(source.take(train[some]).to(rng.device), rng)
-    weights, history = Weights(model, plan.averaging), History()
-    try:
-        _loop(model, source, plan, rng, train, held, weights, history, progress)
-    except DivergenceError as fault:
-        fault.model = model  # the caller has no other way to it
-        raise
-    finally:
-        weights.restore()
+
+    def some(n: int) -> tuple[Counts, Cells]:
+        counts, cells = source.take(train[torch.randperm(train.size, generator=rng, device=rng.device)[:n].cpu().numpy()])
+        return counts.to(rng.device), cells.to(rng.device)
+
+    with thread_count():
+        model.start(source.statistics(train, model.spec.transform, model.input.n_groups))
+        model.start_bottleneck(some, rng)
+        weights, history = Weights(model, plan.averaging), History()
+        try:
+            _loop(model, source, plan, rng, train, held, weights, history, progress)
+        except DivergenceError as fault:
+            fault.model = model  # the caller has no other way to it
+            raise
+        finally:
+            weights.restore()
     if left_out.size:
-        history.rows[-1]["left_out"] = float(score(model, source, rows=left_out, seed=rng.initial_seed(), corrupt=True).mean())
+        history.rows[-1]["left_out"] = _held_out(model, source, left_out, rng)
     log.info("fitted in %.1f s: %s", history.rows[-1]["seconds"], history.stopped)
     return history
+
+
+def _held_out(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], rng: torch.Generator) -> float:
+    """Mean loss, nats per cell, of cells that are not trained on, corrupted as in training."""
+    return float(score(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
 
 
 def _loop(
@@ -112,7 +120,8 @@ def _loop(
             group["lr"] = plan.lr * plan.lr_factor(step, planned) * cut
         if not model.training:
             model.train()
-        loss = model(source.take(rows).to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
+        counts, cells = source.take(rows)
+        loss = model(counts.to(rng.device), cells.to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
         where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
         _take_step(model, loss, optimizer, plan.clip, where)
         model.after_step(loss, rng)
@@ -124,7 +133,7 @@ def _loop(
         row = {"step": step + 1, "epoch": (step + 1) / n_batches, "lr": optimizer.param_groups[0]["lr"], **meter.read()}
         if held.size:
             with weights.averaged():
-                row["held_out"] = float(score(model, source, rows=held, seed=rng.initial_seed(), corrupt=True).mean())
+                row["held_out"] = _held_out(model, source, held, rng)
         watched = row.get("held_out", row["loss"])
         if not (math.isfinite(watched) and weights.finite()):
             raise DivergenceError(f"the held-out loss or a weight is not finite at {where}. {_ADVICE}")
@@ -165,40 +174,6 @@ def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer,
     if clip and norm > clip:
         torch._foreach_mul_(gradients, clip / norm)
     optimizer.step()
-
-
-@torch.no_grad()
-def score(
-    model: Autoencoder,
-    source: CountMatrix,
-    *,
-    rows: NDArray[np.int64] | None = None,
-    seed: int = 0,
-    n_samples: int = 1,
-    corrupt: bool = False,
-) -> Tensor:
-    """The loss of each cell at full KL weight: nats, ``(cells,)`` float32 on the CPU.
-
-    Parameters
-    ----------
-    model, source
-        A model and cells of its genes.
-    rows
-        Only these cells.
-    seed
-        Random latents and corruptions are drawn from it, so that two calls agree.
-    n_samples
-        The number of draws that the loss is averaged over.
-    corrupt
-        Judge what the model makes of corrupted cells, which is what it was trained for, rather than of whole ones.
-    """
-    model.eval()
-    rng = torch.Generator(model.device).manual_seed(seed)
-    out = []
-    for _, batch in source.blocks(max(1024 // model.spec.bottleneck.n_samples, 1), rows):
-        batch = batch.to(model.device)
-        out.append(torch.stack([model(batch, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0).cpu())
-    return torch.cat(out) if out else torch.empty(0)
 
 
 class Weights:
@@ -246,7 +221,7 @@ class _Meter:
         self.sums: Tensor | float = 0.0
 
     def add(self, loss: Loss) -> None:
-        scalars = {name: value * len(loss.total) for name, value in loss.latent.trace.items() if value.dim() == 0}
+        scalars = {name: value * len(loss.total) for name, value in loss.latent.history.items()}
         parts = {**loss.parts(), **scalars}
         self.names = tuple(parts)
         self.sums = self.sums + torch.stack([part.detach().sum() for part in parts.values()]).double().cpu()

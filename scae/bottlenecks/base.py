@@ -3,60 +3,60 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded, Latent
-from ..priors import Prior
+from ..priors.base import Sample
+from ..records import Cells, DataSpec, Encoded, Latent
+
+
+class LatentWeights(Protocol):
+    """A decoder that knows the matrix by which the latent enters it."""
+
+    def latent_weights(self) -> Tensor: ...
 
 
 class Bottleneck(ABC):
-    """A code of ``dim`` numbers a cell, made from ``n_stats`` numbers of the encoder.
+    """A latent of ``dim`` numbers per cell, made from ``n_stats`` numbers of the encoder.
 
     The part itself is a value. What it learns (a codebook, a prior) is in the module that :meth:`build` makes and that every
-    method is handed; ``weights.training`` says whether a fit is under way.
+    method receives; ``weights.training`` says whether a fit is under way.
     """
 
     dim: int
-    start_cells: int = 0  # how many encoded training cells :meth:`start` wants
-    n_samples: int = 1  # how many draws a cell a loss is made of
-    uses_labels: bool = False  # whether it reads the cells' labels
-    unit_columns: bool = False  # the decoder takes the code through columns of norm one, so that the code's size means something
+    n_samples: int = 1  # draws per cell in the loss
 
     @property
     @abstractmethod
     def n_stats(self) -> int:
-        """How many numbers the encoder is to give; the first ``dim`` are the code itself."""
+        """How many numbers the encoder gives; the first ``dim`` are the latent itself."""
 
-    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
-        """Fresh weights drawn from ``rng``; none by default."""
+    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
+        """New weights drawn from ``rng``; none by default."""
         return nn.Module()
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:  # noqa: B027
-        """Start the weights from ``start_cells`` encoded training cells, before the first step."""
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:  # noqa: B027
+        """Start the weights from encoded training cells, before the first step; ``sample(n)`` encodes at most n at random."""
 
     @abstractmethod
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
-        """The latent; a random one is drawn from ``rng``, and without it stands at its mean."""
+    def __call__(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator | None) -> Latent:
+        """The latent; a random one is drawn from ``rng``, and is at its mean without."""
+
+    def to_decoder(self, z: Tensor, decoder: LatentWeights) -> Tensor:
+        """The latent ``(cells, dim)`` as it enters a decoder; unchanged by default."""
+        return z
 
     def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:  # noqa: B027
         """Change buffers, in place, after a step of the optimiser; nothing else ever changes them."""
 
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
-        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default the negative ELBO and penalties."""
+        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default −ELBO plus penalties."""
         return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)
 
 
-class WithPrior(Bottleneck):
-    """A bottleneck whose prior may start from encoded cells, or read their labels."""
-
-    prior: Prior
-
-    @property
-    def start_cells(self) -> int:  # type: ignore[override]
-        return self.prior.start_cells
-
-    @property
-    def uses_labels(self) -> bool:  # type: ignore[override]
-        return self.prior.uses_labels
+def point(z: Tensor) -> Latent:
+    """A latent ``(cells, dim)`` without spread or cost."""
+    zero = z.new_zeros(len(z))
+    return Latent(z, z, kl=zero, penalty=zero)

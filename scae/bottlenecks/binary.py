@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ..batch import Encoded, Latent
 from ..parts import option, part
+from ..records import Cells, Encoded, Latent
 from .base import Bottleneck
 
 ESTIMATORS = ("straight_through", "relaxed")
@@ -35,7 +35,13 @@ class Binary(Bottleneck):
     def n_stats(self) -> int:
         return self.dim
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         logit = encoded.stats  # (cells, dim)
         noise = torch.zeros_like(logit)
         if rng is not None:
@@ -45,7 +51,7 @@ class Binary(Bottleneck):
         z = soft if self.estimator == "relaxed" and weights.training and rng is not None else hard + (soft - soft.detach())
         on = logit.sigmoid()
         kl = self.beta * binary_kl(logit, self.rate).sum(1)
-        return Latent(z, (logit > 0).to(logit.dtype), (on * (1 - on)).sqrt(), kl, torch.zeros_like(kl))
+        return Latent(z, (logit > 0).to(logit.dtype), kl, torch.zeros_like(kl), sd=(on * (1 - on)).sqrt())
 
 
 def binary_kl(logit: Tensor, rate: float) -> Tensor:

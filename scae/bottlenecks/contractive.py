@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import Encoded, Latent
 from ..parts import option, part
-from .base import Bottleneck
-from .deterministic import point
+from ..records import Cells, Encoded, Latent
+from .base import Bottleneck, point
 
 METHODS = ("probe", "exact")
 
@@ -37,7 +36,13 @@ class Contractive(Bottleneck):
     def n_stats(self) -> int:
         return self.dim
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         latent = point(encoded.stats)
         if not self.weight:
             return latent
@@ -46,7 +51,7 @@ class Contractive(Bottleneck):
             bits = torch.rand(encoded.stats.shape, generator=rng, device=encoded.stats.device) < 0.5
             signs = torch.where(bits, 1.0, -1.0).to(encoded.stats.dtype)
         norm_sq = jacobian_norm_sq(encoded, signs, create_graph=weights.training)
-        return latent._replace(penalty=self.weight * norm_sq, trace={"jacobian_sq": norm_sq.detach().mean()})
+        return latent._replace(penalty=self.weight * norm_sq, history={"jacobian_sq": norm_sq.detach().mean()})
 
 
 def jacobian_norm_sq(encoded: Encoded, signs: Tensor | None = None, *, create_graph: bool = False) -> Tensor:
@@ -65,7 +70,7 @@ def jacobian_norm_sq(encoded: Encoded, signs: Tensor | None = None, *, create_gr
     create_graph = create_graph and recorded
     with torch.enable_grad():
         first = encoded.first if recorded else encoded.first.detach().requires_grad_()
-        stats = encoded.stats if recorded else encoded.again(first)  # (cells, n_stats)
+        stats = encoded.stats if recorded else encoded.rest(first, encoded.design)  # (cells, n_stats)
         probes = list(stats.T) if signs is None else [(signs * stats).sum(1)]
         slopes = [
             torch.autograd.grad(probe.sum(), first, retain_graph=True, create_graph=create_graph)[0] for probe in probes

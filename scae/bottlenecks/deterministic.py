@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..batch import Encoded, Latent
 from ..parts import option, part
-from .base import Bottleneck
+from ..records import Cells, Encoded, Latent
+from .base import Bottleneck, point
 
 
 @part("bottleneck", "deterministic")
@@ -20,11 +20,11 @@ class Deterministic(Bottleneck):
     def n_stats(self) -> int:
         return self.dim
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:  # noqa: ARG002
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         return point(encoded.stats)
-
-
-def point(z: Tensor) -> Latent:
-    """A latent ``(cells, dim)`` without spread or cost."""
-    nothing = z.new_zeros(len(z))
-    return Latent(z, z, torch.zeros_like(z), nothing, nothing)

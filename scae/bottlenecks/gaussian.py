@@ -7,15 +7,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded, Latent
 from ..errors import ConfigError
 from ..parts import option, part
 from ..priors import Prior, StandardNormal, draw, normal_log_prob, posterior
-from .base import WithPrior
+from ..priors.base import Sample
+from ..records import Cells, DataSpec, Encoded, Latent
+from .base import Bottleneck
 
 
 @part("bottleneck", "gaussian")
-class Gaussian(WithPrior):
+class Gaussian(Bottleneck):
     """A Gaussian posterior with diagonal covariance (Kingma 2014); β weighs its KL (Higgins 2017).
 
     ``n_samples`` draws a cell are decoded from one pass of the encoder. The loss is their mean negative ELBO, or with
@@ -60,24 +61,24 @@ class Gaussian(WithPrior):
     def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         return self.prior.build(self.dim, data, rng)
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
-        self.prior.start(weights, encoded, rng)
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        self.prior.start(weights, sample, rng)
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+    def __call__(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator | None) -> Latent:
         mean, sd = posterior(encoded.stats)  # (cells, dim) each
         drawn = draw(mean, sd, rng)
         z = self.prior.to_latent(drawn)
         penalty = mean.new_zeros(len(mean))
-        if self.batch_mmd and encoded.groups is not None:
-            penalty = penalty + self.batch_mmd * discrepancy(z, encoded.groups)
-        kl = self._kl(weights, mean, sd, drawn, encoded)
-        return Latent(z, self.prior.to_latent(mean), self.prior.latent_sd(mean, sd), self.beta * kl, penalty)
+        if self.batch_mmd and cells.batch is not None:
+            penalty = penalty + self.batch_mmd * discrepancy(z, cells.batch)
+        kl = self._kl(weights, mean, sd, drawn, encoded, cells)
+        return Latent(z, self.prior.to_latent(mean), self.beta * kl, penalty, sd=self.prior.latent_sd(mean, sd))
 
-    def _kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, drawn: Tensor, encoded: Encoded) -> Tensor:
+    def _kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, drawn: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """``(cells,)`` nats, not yet weighted: its expectation, or where draws are to be weighed its value at the draw."""
         if self.objective == "iwae":
-            return normal_log_prob(drawn, mean, sd).sum(1) - self.prior.log_prob(weights, drawn, encoded)
-        parts = self.prior.kl_parts(weights, mean, sd, drawn, encoded)  # (cells, dim), or (cells, 1)
+            return normal_log_prob(drawn, mean, sd).sum(1) - self.prior.log_prob(weights, drawn, encoded, cells)
+        parts = self.prior.kl_parts(weights, mean, sd, drawn, encoded, cells)  # (cells, dim), or (cells, 1)
         if self.free_bits and weights.training:
             floor = parts.new_tensor(self.free_bits * self.dim / parts.shape[1])
             parts = torch.where(parts.mean(0) > floor, parts, floor)

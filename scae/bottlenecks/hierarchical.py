@@ -8,11 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded, Latent
-from ..layers import Dense, Finish
+from ..layers import Dense, NormActDrop
 from ..parts import option, part
 from ..priors import Prior, StandardNormal, draw, normal_kl, posterior
-from .base import WithPrior
+from ..priors.base import Sample
+from ..records import Cells, DataSpec, Encoded, Latent
+from .base import Bottleneck
 
 
 class Conditional(nn.Module):
@@ -22,13 +23,13 @@ class Conditional(nn.Module):
         super().__init__()
         widths = (n_above, *hidden, 2 * n_below)
         self.layers = cast(list[Dense], nn.ModuleList(Dense(a, b, 0, rng) for a, b in pairwise(widths)))
-        self.finishes = cast(list[Finish], nn.ModuleList(Finish(w, "layer", "relu", 0.0) for w in hidden))
+        self.blocks = cast(list[NormActDrop], nn.ModuleList(NormActDrop(w, "layer", "relu", 0.0) for w in hidden))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        nothing = z.new_zeros(len(z), 0)
-        x = self.layers[0](z, nothing)
-        for finish, layer in zip(self.finishes, self.layers[1:], strict=True):
-            x = layer(finish(x, None), nothing)
+        """Mean and standard deviation ``(cells, n_below)`` from ``(cells, n_above)``."""
+        x = self.layers[0](z)
+        for block, layer in zip(self.blocks, self.layers[1:], strict=True):
+            x = layer(block(x, None))
         return posterior(x)
 
 
@@ -42,7 +43,7 @@ class LadderWeights(nn.Module):
 
 
 @part("bottleneck", "hierarchical")
-class Hierarchical(WithPrior):
+class Hierarchical(Bottleneck):
     """Several Gaussian layers, each the learned prior of the one below: the ladder VAE (Sønderby 2016).
 
     The decoder sees the bottom latent z₁ (``dim``). Above it stand z₂, z₃ … (``top_dims``): p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The
@@ -76,28 +77,32 @@ class Hierarchical(WithPrior):
         conditionals = [Conditional(above, below, self.hidden, rng) for below, above in pairwise(self.dims)]
         return LadderWeights(self.prior.build(self.dims[-1], data, rng), conditionals)
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
-        self.prior.start(cast(LadderWeights, weights).prior, self._topmost(encoded), rng)
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        def topmost(n: int) -> tuple[Encoded, Cells]:
+            encoded, cells = sample(n)
+            return self._topmost(encoded), cells
+
+        self.prior.start(cast(LadderWeights, weights).prior, topmost, rng)
 
     def _topmost(self, encoded: Encoded) -> Encoded:
         """What the encoder says of the topmost latent: the last of its numbers."""
         n = 2 * self.dims[-1]
-        return encoded._replace(stats=encoded.stats[:, -n:], again=lambda first: encoded.again(first)[:, -n:])
+        return encoded._replace(stats=encoded.stats[:, -n:], rest=lambda first, design: encoded.rest(first, design)[:, -n:])
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:
+    def __call__(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator | None) -> Latent:
         ladder = cast(LadderWeights, weights)
         *below, top = encoded.stats.split([2 * dim for dim in self.dims], dim=1)
         mean, sd = posterior(top)
         z = draw(mean, sd, rng)
-        kls = [self.prior.kl(ladder.prior, mean, sd, z, self._topmost(encoded))]  # from the top down
+        kls = [self.prior.kl(ladder.prior, mean, sd, z, self._topmost(encoded), cells)]  # from the top down
         z, mean, sd = self.prior.to_latent(z), self.prior.to_latent(mean), self.prior.latent_sd(mean, sd)
         for stats, conditional in zip(below[::-1], list(ladder.conditionals)[::-1], strict=True):
             expected, width = conditional(z)
             mean, sd = _merged(*posterior(stats), expected, width)
             z = draw(mean, sd, rng)
             kls.append(normal_kl(mean, sd, expected, width).sum(1))
-        trace = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
-        return Latent(z, mean, sd, self.beta * torch.stack(kls).sum(0), mean.new_zeros(len(mean)), trace)
+        history = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
+        return Latent(z, mean, self.beta * torch.stack(kls).sum(0), mean.new_zeros(len(mean)), sd=sd, history=history)
 
 
 def _merged(mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..batch import Encoded, Latent
 from ..parts import option, part
-from .base import Bottleneck
-from .deterministic import point
+from ..records import Cells, Encoded, Latent
+from .base import Bottleneck, LatentWeights, point
 
 
 @part("bottleneck", "sparse")
@@ -20,20 +19,28 @@ class Sparse(Bottleneck):
     code, so the decoder's first columns have norm one. Then, for a linear decoder with orthonormal columns ``D`` and a Gaussian
     likelihood of variance one, the best code of a cell is ``max(Dᵀx − weight, 0)``: the one-sided soft threshold.
 
-    A norm among the decoder's layers gives the code its size back, and the cost nothing to hold on to: take a linear decoder
-    (``MLP(decoder_hidden=())``, whose columns are then gene programmes) or ``norm="none"``. ``trace["active"]`` is the share of
-    units that are on.
+    A norm layer in the decoder would undo the scale of the code, and with it the cost: take a linear decoder
+    (``MLP(decoder_hidden=())``, whose columns are then gene programmes) or ``norm="none"``. The history's ``active`` is the
+    share of units that are on.
     """
 
     dim: int = option("size of the latent", default=64, low=1)
     weight: float = option("weight of the cost of sparsity", default=0.1, low=0.0)
-    unit_columns = True
 
     @property
     def n_stats(self) -> int:
         return self.dim
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:  # noqa: ARG002
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         z = encoded.stats.relu()  # (cells, dim)
         active = (z > 0).to(z.dtype).mean()
-        return point(z)._replace(penalty=self.weight * z.sum(1), trace={"active": active})
+        return point(z)._replace(penalty=self.weight * z.sum(1), history={"active": active})
+
+    def to_decoder(self, z: Tensor, decoder: LatentWeights) -> Tensor:
+        return z / decoder.latent_weights().norm(dim=0).clamp_min(1e-12)

@@ -7,10 +7,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded, Latent
 from ..parts import option, part
-from .base import Bottleneck
-from .deterministic import point
+from ..priors.base import Sample
+from ..records import Cells, DataSpec, Encoded, Latent
+from .base import Bottleneck, point
+
+_START_CELLS = 1024  # training cells whose activations the running rates start from
 
 
 class Rates(nn.Module):
@@ -36,30 +38,35 @@ class SparseKL(Bottleneck):
     weight: float = option("weight of the cost of sparsity", default=1.0, low=0.0)
     rate: float = option("share of the time that a unit is to be on", default=0.05, low=1e-4, high=1 - 1e-4)
     decay: float = option("share of a running average that a step keeps", default=0.9, low=0.0, high=0.9999)
-    start_cells = 1024
 
     @property
     def n_stats(self) -> int:
         return self.dim
 
-    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         return Rates(torch.full((self.dim,), 0.5, device=rng.device))
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:  # noqa: ARG002
-        cast(Rates, weights).rate.copy_(encoded.stats.sigmoid().mean(0))
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        cast(Rates, weights).rate.copy_(sample(_START_CELLS)[0].stats.sigmoid().mean(0))
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:  # noqa: ARG002
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         z, running = encoded.stats.sigmoid(), cast(Rates, weights).rate
         mean = z.mean(0)  # (dim,)
         blend = running
         if weights.training:
             blend = running.lerp(mean.detach(), 1 - self.decay) + (mean - mean.detach())
         cost = self.weight * bernoulli_kl(self.rate, blend).sum()
-        trace = {"mean_activation": blend.detach().mean(), "mean": mean.detach()}
-        return point(z)._replace(penalty=cost.expand(len(z)), trace=trace)
+        history = {"mean_activation": blend.detach().mean()}
+        return point(z)._replace(penalty=cost.expand(len(z)), history=history, state=mean.detach())
 
-    def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:  # noqa: ARG002
-        cast(Rates, weights).rate.lerp_(latent.trace["mean"], 1 - self.decay)
+    def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:
+        cast(Rates, weights).rate.lerp_(latent.state, 1 - self.decay)
 
 
 def bernoulli_kl(target: float, rate: Tensor) -> Tensor:

@@ -7,12 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded, Latent
 from ..errors import ConfigError
 from ..parts import option, part
+from ..priors.base import Sample
+from ..records import Cells, DataSpec, Encoded, Latent
 from .base import Bottleneck
 
 QUANTIZATIONS = ("plain", "product", "residual")
+_START_CELLS = 4096  # training cells whose k-means the codebooks start from
 
 
 class Codebooks(nn.Module):
@@ -48,8 +50,8 @@ class VQ(Bottleneck):
     ``"residual"`` lets each book quantise what the books before it left over (Zeghidour 2021).
 
     The embedding is the encoder's point before it is rounded: neighbours among cells of one code remain told apart.
-    ``trace["code"]`` ``(cells, books)`` int64 says which codes, which :func:`scae.tl.embed` writes beside it;
-    ``trace["perplexity"]`` is the effective number of codes in the minibatch, a mean over books.
+    :func:`scae.tl.embed` writes the codes beside it. The history's ``perplexity`` is the effective number of codes in use in a
+    minibatch, the mean over books.
     """
 
     dim: int = option("size of the latent", default=32, low=1)
@@ -59,7 +61,6 @@ class VQ(Bottleneck):
     commitment: float = option("weight of the squared distance to the code", default=0.25, low=0.0)
     decay: float = option("share of a running average that a step keeps", default=0.97, low=0.0, high=0.9999)
     restart: float = option("share of an even use below which a code is moved (0: never)", default=0.05, low=0.0)
-    start_cells = 4096
 
     def __post_init__(self) -> None:
         if self.quantization == "plain" and self.n_books > 1:
@@ -71,27 +72,34 @@ class VQ(Bottleneck):
     def n_stats(self) -> int:
         return self.dim
 
-    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+    def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         size = self.dim // self.n_books if self.quantization == "product" else self.dim
         return Codebooks(torch.randn((self.n_books, self.n_codes, size), generator=rng, device=rng.device))
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
-        books = cast(Codebooks, weights)
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        books, encoded = cast(Codebooks, weights), sample(_START_CELLS)[0]
         for b in range(self.n_books):
             points = self.quantize(books.codebook, encoded.stats)[1][:, b]  # what earlier books, started already, leave over
             centers, share = kmeans(points, self.n_codes, rng)
             books.codebook[b].copy_(centers)
             books.share[b].copy_(share)
 
-    def __call__(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator | None) -> Latent:  # noqa: ARG002
+    def __call__(
+        self,
+        weights: nn.Module,
+        encoded: Encoded,
+        cells: Cells,
+        rng: torch.Generator | None,
+    ) -> Latent:
         y = encoded.stats  # (cells, dim)
         code, taken, nearest = self.quantize(cast(Codebooks, weights).codebook, y.detach())
         distance = (y - nearest).square().sum(1)
         use = torch.nn.functional.one_hot(code, self.n_codes).to(y.dtype).mean(0)  # (books, codes)
         perplexity = torch.special.entr(use).sum(1).exp().mean()
-        trace = {"perplexity": perplexity, "code": code, "taken": taken}
-        zero = torch.zeros_like(distance)
-        return Latent(nearest + (y - y.detach()), y, torch.zeros_like(y), zero, self.commitment * distance, trace)
+        return Latent(
+            nearest + (y - y.detach()), y, torch.zeros_like(distance), self.commitment * distance, codes=code,
+            history={"perplexity": perplexity}, state=taken,
+        )  # fmt: skip
 
     def quantize(self, codebook: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes ``(cells, books)``, what each book quantised ``(cells, books, size)``, and the result ``(cells, dim)``."""
@@ -109,7 +117,7 @@ class VQ(Bottleneck):
         return torch.stack(code, 1), torch.stack(taken, 1), result
 
     def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:
-        books, code, taken = cast(Codebooks, weights), latent.trace["code"], latent.trace["taken"]
+        books, code, taken = cast(Codebooks, weights), cast(Tensor, latent.codes), latent.state
         for b in range(self.n_books):
             mean, seen = means(taken[:, b], code[:, b], books.codebook[b])
             share = self.decay * books.share[b] + (1 - self.decay) * seen

@@ -1,19 +1,24 @@
-"""Options of a model, derived from the fields of the parts: what a part takes, the command line takes."""
+"""Options of the command line, from the data keys and from the fields of parts and plan."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 
 from .. import config, parts, presets
 from ..errors import ConfigError, unknown
-from ..model import ModelSpec
-from ..plan import TrainPlan
+from ..fields import Field, fields
+from ..keys import KEYWORDS, DataKeys
 from ..presets import Preset
+
+
+def add_keys(parser: argparse.ArgumentParser) -> None:
+    """One option per data key."""
+    group = parser.add_argument_group("data")
+    for name, field in fields(DataKeys).items():
+        several = {"nargs": "+"} if field.items == (str,) else {}
+        group.add_argument(flag(name), default=field.default, metavar="KEY", help=field.doc, **several)  # type: ignore[arg-type]
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
@@ -28,51 +33,59 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_fit_options(parser: argparse.ArgumentParser) -> None:
-    """The data keys, one option for each kind of part, for each field of each part, and for the plan."""
-    keys = parser.add_argument_group("data")
-    keys.add_argument("--layer", help="layer that holds the counts (X)")
-    keys.add_argument("--batch-key", help="obs column of the batch that the latent is to be free of")
-    keys.add_argument("--categorical-covariates", nargs="+", default=(), metavar="KEY", help="further categorical obs columns")
-    keys.add_argument("--continuous-covariates", nargs="+", default=(), metavar="KEY", help="continuous obs columns")
-    keys.add_argument("--size-factor", metavar="KEY", help="obs column of the exposure (total over the modelled genes)")
-    keys.add_argument("--label-key", metavar="KEY", help="obs column of the labels that a prior reads")
-    keys.add_argument("--mask-var", metavar="KEY", help="var column of the genes to model (highly_variable where present)")
-    keys.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
-    keys.add_argument("--random-state", type=int, default=0, help="seed (0)")
-    keys.add_argument("--threads", type=int, help="number of threads (what the scheduler grants)")
-    for kind in _model_fields():
-        group = parser.add_argument_group(kind)
-        group.add_argument(
-            f"--{kind}",
-            dest=f"spec.{kind}",
+    """The data keys, where and how a fit runs, and one option per kind of part, per field of each part and of the plan."""
+    add_keys(parser)
+    run = parser.add_argument_group("run")
+    run.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
+    run.add_argument("--random-state", type=int, default=0, help="seed (0)")
+    run.add_argument("--threads", type=int, help="number of threads (what the scheduler grants)")
+    nested, groups = config.nested_kinds(), {}
+    for name, option in config.model_options().items():
+        kind = "training" if option.path[0] == "plan" else option.path[-2] if len(option.path) > 2 else name
+        title = {"training": "training (defaults: the preset's)"} | {
+            k: f"{k} (--{owner}-{k} names it)" for k, owner in nested.items()
+        }
+        if kind not in groups:
+            groups[kind] = parser.add_argument_group(title.get(kind, kind))
+        chosen = option.field.kind is not None and option.path == ("spec", name)
+        groups[kind].add_argument(
+            flag(name),
+            dest=f"option.{name}",
             default=argparse.SUPPRESS,
-            metavar="NAME",
-            help=f"one of: {', '.join(parts.names(kind))}",
+            type=_word(option.field),
+            metavar="NAME" if chosen else "V",
+            help=(f"one of: {', '.join(parts.names(name))}" if chosen else option.help).replace("%", "%%"),
         )
-        _add_fields(group, kind, f"spec.{kind}")
-    for kind, owner in config.nested_kinds().items():
-        _add_fields(parser.add_argument_group(f"{kind} (--{owner}-{kind} names it)"), kind, f"spec.{owner}.{kind}")
-    plan = parser.add_argument_group("training (defaults: the preset's)")
-    hints = typing.get_type_hints(TrainPlan)
-    for f in dataclasses.fields(TrainPlan):
-        flag = f"--{f.name.replace('_', '-')}"
-        plan.add_argument(
-            flag, dest=f"plan.{f.name}", default=argparse.SUPPRESS, type=_parser_of(hints[f.name]), metavar="V", help=_text(f)
-        )
+
+
+def flag(name: str) -> str:
+    """``batch_key`` as ``--batch-key``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _word(field: Field) -> Callable[[str], Any]:
+    def parse(word: str) -> Any:
+        try:
+            return field.parse(word)
+        except ConfigError as fault:  # argparse shows the text of this error alone
+            raise argparse.ArgumentTypeError(str(fault)) from fault
+
+    return parse
 
 
 def preset_from(args: argparse.Namespace) -> Preset:
     """The preset that ``--config`` or ``--preset`` names, with what the other options change."""
-    return with_given(config.read_file(args.config) if args.config else presets.find(args.preset), args)
+    return with_options(config.read_file(args.config) if args.config else presets.find(args.preset), args)
 
 
-def with_given(base: Preset, args: argparse.Namespace) -> Preset:
+def with_options(base: Preset, args: argparse.Namespace) -> Preset:
     """A preset with the parts, fields and training that the options give."""
-    return config.changed_at(base, {tuple(key.split(".")): value for key, value in vars(args).items() if "." in key})
+    options = {key.removeprefix("option."): value for key, value in vars(args).items() if key.startswith("option.")}
+    return config.with_options(base, options)
 
 
 def parse_option(name: str, word: str) -> Any:
-    """The value of one option of a model or plan, named as in :func:`scae.config.changed`; numbers of a tuple joined by x.
+    """The value of one option of a model, named with underscores.
 
     Raises
     ------
@@ -81,87 +94,20 @@ def parse_option(name: str, word: str) -> Any:
     ConfigError
         If the word is not such a value.
     """
-    hints = typing.get_type_hints(TrainPlan)
-    known: dict[str, Callable[[str], Any]] = dict.fromkeys(_model_fields(), str)
-    for kind in (*_model_fields(), *config.nested_kinds()):
-        known |= {f"{kind}_{key}": parse for key, (_, parse) in _fields_of_kind(kind).items()}
-    known |= {f.name: _parser_of(hints[f.name]) for f in dataclasses.fields(TrainPlan)}
+    known = config.model_options()
     if name not in known:
         raise unknown("option of a model", name.replace("_", "-"), [key.replace("_", "-") for key in known])
     try:
-        parse = known[name]
-        return parse(word.replace("x", ",") if isinstance(parse, _Parser) and parse.several else word)
-    except (ValueError, argparse.ArgumentTypeError) as fault:
+        return known[name].field.parse(word)
+    except ConfigError as fault:
         raise ConfigError(f"{name.replace('_', '-')}={word} cannot be read: {fault}.") from fault
+
+
+def key_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The data keys that the options give."""
+    return {name: getattr(args, name) for name in KEYWORDS}
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     """The keywords of :func:`scae.tl.fit` that the options give."""
-    names = (
-        "layer",
-        "batch_key",
-        "categorical_covariates",
-        "continuous_covariates",
-        "size_factor",
-        "label_key",
-        "mask_var",
-        "device",
-        "random_state",
-    )
-    return {name: getattr(args, name) for name in names}
-
-
-def _model_fields() -> list[str]:
-    return [f.name for f in dataclasses.fields(ModelSpec)]
-
-
-def _add_fields(group: argparse._ArgumentGroup, kind: str, where: str) -> None:
-    for name, (text, parse) in _fields_of_kind(kind).items():
-        flag = f"--{kind}-{name.replace('_', '-')}"
-        group.add_argument(flag, dest=f"{where}.{name}", default=argparse.SUPPRESS, type=parse, metavar="V", help=text)
-
-
-def _fields_of_kind(kind: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
-    """Every field of the parts of a kind, with the parts that have it."""
-    owners: dict[str, list[str]] = {}
-    found: dict[str, tuple[str, Callable[[str], Any]]] = {}
-    for name in parts.names(kind):
-        cls = parts.find(kind, name)
-        hints = typing.get_type_hints(cls)
-        for f in dataclasses.fields(cls):
-            owners.setdefault(f.name, []).append(name)
-            found[f.name] = _text(f), str if f.metadata["kind"] else _parser_of(hints[f.name])
-    return {key: (f"{text} [{', '.join(owners[key])}]", parse) for key, (text, parse) in found.items()}
-
-
-def _text(f: dataclasses.Field) -> str:
-    choices = f.metadata["choices"]
-    return (f.metadata["doc"] + (f": {', '.join(choices)}" if choices else "")).replace("%", "%%")
-
-
-def _parser_of(hint: Any) -> Callable[[str], Any]:
-    """From the words of a command line to a value of a field's type."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if any(typing.get_origin(o) is tuple for o in options):
-        item = next(typing.get_args(o)[0] for o in options if typing.get_origin(o) is tuple)
-        return _Parser(
-            lambda word: tuple(item(w) for w in word.split(",") if w), f"comma-separated {item.__name__}", several=True
-        )
-    if bool in options:
-        return _Parser(lambda word: {"true": True, "false": False}[word.lower()], "true or false")
-    return next(o for o in (int, float, str) if o in options)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Parser:
-    """What argparse calls on a word, and what it says where the word will not do."""
-
-    parse: Callable[[str], Any]
-    name: str
-    several: bool = False
-
-    def __call__(self, word: str) -> Any:
-        try:
-            return self.parse(word)
-        except (KeyError, ValueError) as fault:
-            raise argparse.ArgumentTypeError(f"{word!r} is not {self.name}") from fault
+    return key_options(args) | {"device": args.device, "random_state": args.random_state}

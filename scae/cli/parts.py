@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from typing import Any
 
-from .. import model, parts, presets
+from .. import config, parts, presets
+from ..fields import fields
+from ..model import ModelSpec
 from ..schema import json_schema
 
 
@@ -21,13 +22,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if not args.json:
             print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return json_schema()
-    kinds = [args.kind] if args.kind else [f.name for f in dataclasses.fields(model.ModelSpec)] + ["prior"]
+    kinds = [args.kind] if args.kind else [*fields(ModelSpec), *config.nested_kinds()]
     listed = {kind: {name: parts.summary(parts.find(kind, name)) for name in parts.names(kind)} for kind in kinds}
     if not args.json:
         for kind, lines in listed.items():
-            _show(kind, lines, fields=bool(args.kind))
+            _show(kind, lines, with_fields=bool(args.kind))
         if not args.kind:
-            _show("preset", _presets(), fields=False)
+            _show("preset", _presets(), with_fields=False)
     return {**listed} if args.kind else {**listed, "preset": _presets()}
 
 
@@ -36,9 +37,9 @@ def _presets() -> dict[str, str]:
     return {name: f"{line} [{presets.find(name).paper}]" for name, line in presets.names().items()}
 
 
-def _show(kind: str, lines: dict[str, str], *, fields: bool) -> None:
+def _show(kind: str, lines: dict[str, str], *, with_fields: bool) -> None:
     print(f"{kind}:")
     for name, line in lines.items():
         print(f"  {name:<21} {line}")
-        for f in dataclasses.fields(parts.find(kind, name)) if fields else ():
-            print(f"      {f.name} = {f.default!r}: {f.metadata['doc']}")
+        for field in fields(parts.find(kind, name)).values() if with_fields else ():
+            print(f"      {field.name} = {field.default!r}: {field.doc}")

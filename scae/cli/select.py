@@ -13,9 +13,9 @@ from .. import config, parts, presets, threads, tl
 from ..errors import ConfigError
 from ..io.atomic import replacing
 from ..presets import Preset
-from ..tl.choosing import ORDERS, summarize
+from ..tl._choose import ORDERS, summarize
 from .files import log, read
-from .options import add_fit_options, fit_options, parse_option, with_given
+from .options import add_fit_options, fit_options, parse_option, with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def _candidates(args: argparse.Namespace) -> dict[str, Preset]:
     starts |= {Path(path).stem: config.read_file(path) for path in args.configs}
     made: dict[str, Preset] = {}
     for name, start in starts.items():
-        varied = tl.grid(with_given(start, args), **values)
+        varied = tl.grid(with_options(start, args), **values)
         made |= {name + label.removeprefix("model"): preset for label, preset in varied.items()}
     return made
 

@@ -14,9 +14,8 @@ from ..errors import ConfigError, unknown
 from ..layers import ACTIVATIONS
 from ..model import ModelSpec
 from ..networks import MLP
-from ..parts import find
 from ..plan import TrainPlan
-from ..transforms import Transform
+from ..transforms import Normalized, Transform
 from ._names import NETWORK, NETWORK_FIXED, TRAINING, TRAINING_FIXED, only
 
 AE_TYPES = {
@@ -59,9 +58,8 @@ def preset_name(ae_type: str) -> str:
 
 def transform(normalize_per_cell: bool, scale: bool, log1p: bool, target_sum: float) -> Transform:
     """The scale of the encoder's input: cells of one total or not, log or not, standardised or not."""
-    names = {(True, True): "log_normalized", (False, True): "log1p", (True, False): "normalized", (False, False): "identity"}
-    total = {"target_sum": max(float(target_sum), 1.0)} if normalize_per_cell else {}
-    return find("transform", names[bool(normalize_per_cell), bool(log1p)])(standardize=bool(scale), **total)
+    total = max(float(target_sum), 1.0) if normalize_per_cell else None
+    return Normalized(target_sum=total, log=bool(log1p), standardize=bool(scale))
 
 
 def spec(

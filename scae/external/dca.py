@@ -12,22 +12,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .. import presets
 from .. import threads as limit
 from ..checks import check
 from ..errors import ConfigError, unknown
+from ..infer import each_block
 from ..likelihoods import NB, ZINB, Likelihood
 from ..model import Autoencoder
 from ..presets import Preset
+from ..records import Cells, Counts
 from ..source import CountMatrix
 from ..tl import dispersion
-from ..tl.fitting import FitOptions, fitted
-from ..tl.writing import note
-from ..train import thread_count
+from ..tl._fit import fitted
+from ..tl._writing import note
 from . import _preset
 from ._names import settle
 
@@ -183,7 +184,7 @@ def dca(
     _warn_of_no_effect(o)
     totals = _totals(adata)
     preset = _as_preset(o, totals)
-    options = FitOptions(mask_var=np.ones(adata.n_vars, bool), random_state=_seed(o["random_state"]))
+    options: dict[str, Any] = {"mask_var": np.ones(adata.n_vars, bool), "random_state": _seed(o["random_state"])}
     if not o["normalize_per_cell"]:
         options["size_factor"] = "size_factors"
     factors = totals / _median(totals) if o["normalize_per_cell"] else np.ones(adata.n_obs)
@@ -246,22 +247,18 @@ def _counted(likelihood: Likelihood) -> Likelihood:
     return NB(link=likelihood.link, dispersion=likelihood.dispersion) if isinstance(likelihood, ZINB) else likelihood
 
 
-@torch.no_grad()
 def _read(model: Autoencoder, source: CountMatrix, mode: str) -> dict[str, NDArray[np.float32]]:
     """``mean`` or ``latent``, and ``dropout`` where there is one: ``(cells, genes)``, or ``(cells, dim)`` for the latent."""
-    found: dict[str, list[NDArray[np.float32]]] = {}
     likelihood = _counted(model.spec.likelihood)
-    with thread_count():
-        for _, batch in source.blocks(512):
-            batch = batch.to(model.device)
-            code = model.encode(batch)
-            p = model.decode(code.z, batch)
-            out = {"latent": code.point} if mode == "latent" else {"mean": likelihood.mean(p)}
-            if "zero" in p.raw:
-                out["dropout"] = p["zero"].sigmoid()
-            for name, value in out.items():
-                found.setdefault(name, []).append(value.cpu().numpy())
-    return {name: np.concatenate(blocks) for name, blocks in found.items()}
+
+    def read(counts: Counts, cells: Cells) -> dict[str, Tensor]:
+        code = model.encode(counts, cells)
+        p = model.decode(code.z, counts, cells)
+        out = {"latent": code.point} if mode == "latent" else {"mean": likelihood.mean(p)}
+        return out | ({"dropout": p["zero"].sigmoid()} if "zero" in p.raw else {})
+
+    blocks = [block for _, block in each_block(model, source, read)]
+    return {name: np.concatenate([block[name].cpu().numpy() for block in blocks]) for name in blocks[0]}
 
 
 def _write(adata: AnnData, cells: AnnData, model: Autoencoder, found: Mapping[str, NDArray], o: Mapping[str, Any]) -> None:

@@ -1,13 +1,12 @@
-"""Likelihoods, one file each; importing the package enters them in the catalogue."""
+"""Likelihoods, one file per likelihood or close family; importing the package enters them in the catalogue."""
 
 from .base import Likelihood, Link, Parameters
 from .bernoulli import Bernoulli
 from .dirichlet_multinomial import DirichletMultinomial
 from .gaussian import GaussianLikelihood
 from .multinomial import Multinomial
-from .nb import NB
+from .nb import NB, QuasiNB
 from .poisson import Poisson
-from .quasi_nb import QuasiNB
 from .student import Student
 from .zinb import ZINB
 

@@ -10,10 +10,10 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.bernoulli import bernoulli_nll, probability_nll
 from ..ops.poisson import presence_nll
 from ..parts import option, part
+from ..records import Counts, GeneStatistics
 from .base import CELL, CELL_GENE, GENE, Likelihood, Parameters
 
 
@@ -69,12 +69,12 @@ class Bernoulli(Likelihood):
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         return torch.bernoulli(self.mean(p), generator=rng)
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+    def nll(self, p: Parameters, target: Counts) -> Tensor:
         if self.depth == "library" and not self.bias:
-            return presence_nll(self.log_rate(p), batch)
+            return presence_nll(self.log_rate(p), target)
         if self.depth == "none" and not self.bias:
-            return bernoulli_nll(p["mean"], batch)
-        return probability_nll(self.log_p(p), batch)
+            return bernoulli_nll(p["mean"], target)
+        return probability_nll(self.log_p(p), target)
 
-    def target(self, batch: CountBatch) -> CountBatch:
-        return batch.with_value((batch.value > 0).to(batch.value.dtype))
+    def observed(self, target: Counts) -> Tensor:
+        return (target.dense() > 0).to(target.value.dtype)

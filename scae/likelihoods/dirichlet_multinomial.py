@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import log_softmax
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.log_mean import beta_binomial_mean_log1p
+from ..ops.multinomial import multinomial
 from ..parts import part
-from .base import CELL_GENE, LINKS, SHARED, Likelihood, Parameters
-from .multinomial import Shared, by_cell, scatter, whole
+from ..records import Counts, GeneStatistics
+from .base import CELL_GENE, LINKS, SHARED, GivenTotal, Likelihood, Parameters, by_cell, whole
 
 _START = 7.0  # log α to start from: about a thousand, θ = 1 for a gene with a thousandth of the molecules
 
@@ -38,30 +38,30 @@ class DirichletMultinomial(Likelihood):
     def dist(self, p: Parameters) -> Distribution:
         alpha = _log_alpha(p).exp()
 
-        def ways(value: Tensor, log_share: Tensor) -> Tensor:
+        def log_prob_given(value: Tensor, log_share: Tensor) -> Tensor:
             each = log_share.exp() * alpha
             gain = torch.lgamma(value + each) - torch.lgamma(each)
             return torch.lgamma(alpha) - torch.lgamma(value.sum(1) + alpha) + gain.sum(1)
 
-        return Shared(p.library, p["mean"], ways)
+        return GivenTotal(p.library, p["mean"], log_prob_given)
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         each = (log_softmax(p["mean"], 1) + _log_alpha(p)).detach().double().exp().clamp_min(1e-300)
         # Gamma(a) is Gamma(a + 1) · U^(1/a); its log does not underflow where a is small
         uniform = torch.rand(each.shape, generator=rng, device=each.device, dtype=each.dtype).clamp_min(1e-300)
         log_gamma = torch._standard_gamma(each + 1, generator=rng).log() + uniform.log() / each
-        return scatter(whole(p.library[:, 0], rng), torch.softmax(log_gamma, 1), rng).to(p.library.dtype)
+        return multinomial(whole(p.library[:, 0], rng), torch.softmax(log_gamma, 1), rng).to(p.library.dtype)
 
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         """The library is one number for all cells, as ``tl.denoise`` has it."""
         share, alpha = log_softmax(p["mean"], 1).exp(), _log_alpha(p).exp()
         return beta_binomial_mean_log1p(share, alpha.expand(len(share)), int(p.library[0, 0].round()), scale)
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
+    def nll(self, p: Parameters, target: Counts) -> Tensor:
         logits, log_alpha = p["mean"], _log_alpha(p).double()  # lgamma(x + α) − lgamma(α) cancels where α is large
-        total, x = batch.totals()[:, 0].double(), batch.value.double()
-        log_share = logits[batch.cell, batch.gene].double() - torch.logsumexp(logits, 1).double()[batch.cell]
+        total, x = target.totals()[:, 0].double(), target.value.double()
+        log_share = logits[target.cell, target.gene].double() - torch.logsumexp(logits, 1).double()[target.cell]
         alpha, each = log_alpha.exp(), (log_share + log_alpha).exp()
-        gain = by_cell(torch.lgamma(x + each) - torch.lgamma(each) - torch.lgamma(x + 1), batch)
+        gain = by_cell(torch.lgamma(x + each) - torch.lgamma(each) - torch.lgamma(x + 1), target)
         given = torch.lgamma(total + 1) + torch.lgamma(alpha) - torch.lgamma(total + alpha)
         return -(gain + given).to(logits.dtype)

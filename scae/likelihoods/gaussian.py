@@ -6,20 +6,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.gaussian import gaussian_nll
 from ..parts import option, part
-from .base import CELL_GENE, GENE, SHARED, Likelihood, Parameters
-
-SCALES = {"gene": GENE, "shared": SHARED}
+from ..records import Counts, EncoderInput, GeneStatistics
+from .base import CELL_GENE, SCALES, Likelihood, Parameters, log_sd
 
 
 @part("likelihood", "gaussian")
 class GaussianLikelihood(Likelihood):
-    """Squared error on the scale of the input, or on counts at the cell's depth (Eraslan 2019, "normal")."""
+    """Squared error on the encoder's scale, or on counts at the cell's depth (Eraslan 2019, "normal")."""
 
     target_scale: str = option("what is reconstructed", default="input", choices=("input", "counts"))
-    sd: str = option("what has a standard deviation of its own", default="shared", choices=tuple(SCALES))
+    sd: str = option("one standard deviation per gene, or one shared by all", default="shared", choices=tuple(SCALES))
 
     @property
     def on_input(self) -> bool:  # type: ignore[override]
@@ -42,10 +40,8 @@ class GaussianLikelihood(Likelihood):
         mean, sd = dist.mean, dist.stddev
         return mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
-        return gaussian_nll(self._location(p), log_sd(p), batch)
-
-
-def log_sd(p: Parameters) -> Tensor:
-    """log sd within the range that floats hold."""
-    return p["log_sd"].clamp(-10.0, 10.0)
+    def nll(self, p: Parameters, target: Counts | EncoderInput) -> Tensor:
+        if isinstance(target, Counts):
+            return gaussian_nll(self._location(p), log_sd(p), target)
+        shift = None if target.shift is None else target.of_cell(target.shift)
+        return gaussian_nll(self._location(p), log_sd(p), target.counts, shift)

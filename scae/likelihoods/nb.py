@@ -6,28 +6,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.log_mean import mean_log1p
 from ..ops.nb import nb_nll
 from ..parts import option, part
-from .base import CELL_GENE, GENE, GENE_BATCH, LINKS, Likelihood, Parameters, gamma_poisson
-
-DISPERSIONS = {"gene": GENE, "gene-cell": CELL_GENE, "gene-batch": GENE_BATCH}
-_LOG_THETA = (-13.8, 18.4)  # θ from 1e-6 (all zeros, rare bursts) to 1e8 (Poisson to every digit that counts have)
-
-
-def log_theta(p: Parameters) -> Tensor:
-    """log θ within the range in which the kernels are exact."""
-    return p["dispersion"].clamp(*_LOG_THETA)
+from ..records import Counts, GeneStatistics
+from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_poisson, log_theta
 
 
 @part("likelihood", "nb")
 class NB(Likelihood):
-    """Negative binomial counts; dispersion a gene, a cell and gene (Eraslan 2019), or a batch and gene (Lopez 2018)."""
+    """Negative binomial counts, with one dispersion per gene, cell and gene (Eraslan 2019) or batch and gene (Lopez 2018)."""
 
     of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
-    dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
+    dispersion: str = option("one dispersion per", default="gene", choices=tuple(DISPERSIONS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion]}
@@ -36,6 +28,7 @@ class NB(Likelihood):
         return {"mean": LINKS[self.link].start(stats), "dispersion": torch.ones_like(stats.share)}
 
     def log_mean(self, p: Parameters) -> Tensor:
+        """``(cells, genes)``, log of the expected counts."""
         return LINKS[self.link].log_mean(p["mean"], p)
 
     def dist(self, p: Parameters) -> Distribution:
@@ -51,5 +44,16 @@ class NB(Likelihood):
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         return mean_log1p(self.log_mean(p).exp(), log_theta(p).exp(), scale)
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
-        return nb_nll(self.log_mean(p), log_theta(p), batch)
+    def nll(self, p: Parameters, target: Counts) -> Tensor:
+        return nb_nll(self.log_mean(p), log_theta(p), target)
+
+
+@part("likelihood", "quasi_nb")
+class QuasiNB(NB):
+    """Negative binomial cost of counts that need not be whole, as after a correction for ambient RNA (Wedderburn 1974).
+
+    Factorials become gamma functions: at whole counts it is the NB, and between them a smooth cost that is no longer a
+    probability (for why such a quasi-likelihood serves see doi:10.1093/biomet/61.3.439). Draws are whole.
+    """
+
+    takes_fractions = True

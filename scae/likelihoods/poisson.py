@@ -7,16 +7,16 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.distributions import Poisson as TorchPoisson
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.log_mean import mean_log1p
 from ..ops.poisson import poisson_nll
 from ..parts import option, part
+from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, LINKS, Likelihood, Parameters
 
 
 @part("likelihood", "poisson")
 class Poisson(Likelihood):
-    """Poisson counts (Eraslan 2019; Townes 2019 for why it often suffices)."""
+    """Poisson counts (Eraslan 2019; for why it often suffices Townes 2019)."""
 
     of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
@@ -28,6 +28,7 @@ class Poisson(Likelihood):
         return {"mean": LINKS[self.link].start(stats)}
 
     def log_mean(self, p: Parameters) -> Tensor:
+        """``(cells, genes)``, log of the expected counts."""
         return LINKS[self.link].log_mean(p["mean"], p)
 
     def dist(self, p: Parameters) -> Distribution:
@@ -39,5 +40,5 @@ class Poisson(Likelihood):
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         return mean_log1p(self.log_mean(p).exp(), None, scale)
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
-        return poisson_nll(self.log_mean(p), batch)
+    def nll(self, p: Parameters, target: Counts) -> Tensor:
+        return poisson_nll(self.log_mean(p), target)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, StudentT
 
-from ..batch import GeneStatistics
 from ..parts import option, part
-from .base import CELL_GENE, SHARED, Likelihood, Parameters
-from .gaussian import SCALES, log_sd
+from ..records import GeneStatistics
+from .base import CELL_GENE, SCALES, SHARED, Likelihood, Parameters, log_sd
 
 _START = 8.0  # degrees of freedom that a fit starts from where it learns them
 
@@ -25,7 +24,7 @@ class Student(Likelihood):
     """
 
     on_input = True
-    sd: str = option("what has a scale of its own", default="shared", choices=tuple(SCALES))
+    sd: str = option("one scale per gene, or one shared by all", default="shared", choices=tuple(SCALES))
     df: float | None = option("degrees of freedom (none: learned)", default=None, low=2.01, high=1e6)
 
     def parameters(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Zero-inflated negative binomial: a count, or with some probability a zero of another cause."""
+"""Zero-inflated negative binomial: a count, or with some probability an extra zero."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial, constraints
 from torch.nn.functional import logsigmoid
 
-from ..batch import CountBatch, GeneStatistics
 from ..ops.log_mean import mean_log1p
 from ..ops.zinb import zinb_nll
 from ..parts import option, part
-from .base import CELL_GENE, LINKS, Likelihood, Parameters, gamma_poisson
-from .nb import DISPERSIONS, log_theta
+from ..records import Counts, GeneStatistics
+from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_poisson, log_theta
 
 
 class ZeroInflated(Distribution):
@@ -45,7 +44,7 @@ class ZINB(Likelihood):
 
     of_molecules = True
     link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
-    dispersion: str = option("what has a dispersion of its own", default="gene", choices=tuple(DISPERSIONS))
+    dispersion: str = option("one dispersion per", default="gene", choices=tuple(DISPERSIONS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion], "zero": CELL_GENE}
@@ -69,5 +68,5 @@ class ZINB(Likelihood):
         mu = LINKS[self.link].log_mean(p["mean"], p).exp()
         return mean_log1p(mu, log_theta(p).exp(), scale) * torch.sigmoid(-p["zero"])
 
-    def nll(self, p: Parameters, batch: CountBatch) -> Tensor:
-        return zinb_nll(LINKS[self.link].log_mean(p["mean"], p), log_theta(p), p["zero"], batch)
+    def nll(self, p: Parameters, target: Counts) -> Tensor:
+        return zinb_nll(LINKS[self.link].log_mean(p["mean"], p), log_theta(p), p["zero"], target)

@@ -1,13 +1,13 @@
-"""Networks: encoder, decoder and read-outs of one architecture.
+"""Networks: an encoder and a decoder of one architecture.
 
-One file a network; importing the package enters them in the catalogue.
+One file per network or close family; importing the package enters them in the catalogue.
 """
 
 from .additive import Additive
-from .base import Coder, Ends, Network, design_matrix
+from .base import Covariates, Decoder, Encoder, Ends, Network
 from .conv1d import Conv1d
 from .linear import Linear
 from .mlp import MLP
 from .tied import Tied
 
-__all__ = ["MLP", "Additive", "Coder", "Conv1d", "Ends", "Linear", "Network", "Tied", "design_matrix"]
+__all__ = ["MLP", "Additive", "Conv1d", "Covariates", "Decoder", "Encoder", "Ends", "Linear", "Network", "Tied"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec
 from ..errors import ConfigError
-from ..layers import ACTIVATIONS, NORMS, Dense, Finish, Ladder, Readout, uniform
+from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, uniform
 from ..parts import option, part
-from .base import Coder, Covariates, Network, key
+from .base import Decoder, Encoder, Ends, Network
+from .feedforward import FeedForwardEncoder
 
 
 @part("network", "additive")
@@ -40,25 +39,24 @@ class Additive(Network):
         "length of the vector learned for each level of a categorical covariate (0: one-hot columns)", default=0, low=0
     )
 
-    def build(self, n_stats: int, n_latent: int, readouts: tuple[str, ...], data: DataSpec, rng: torch.Generator) -> Coder:
-        if n_latent % self.term_size:
+    def encoder(self, ends: Ends) -> Encoder:
+        def block(width: int) -> NormActDrop:
+            return NormActDrop(width, self.norm, self.activation, self.dropout)
+
+        return FeedForwardEncoder(ends.data.n_genes, ends.n_stats, ends.n_design, self.hidden, block, ends.rng)
+
+    def decoder(self, ends: Ends, encoder: Encoder) -> Decoder:
+        if ends.n_latent % self.term_size:
             raise ConfigError(
-                f"network 'additive': term_size is {self.term_size}, which does not divide the latent's {n_latent} dimensions. "
-                "Change one of the two."
+                f"network 'additive': term_size is {self.term_size}, which does not divide the latent's {ends.n_latent} "
+                "dimensions. Change one of the two."
             )
-        terms = n_latent // self.term_size
-        covariates = Covariates(data, self.covariate_embedding, rng)
-        finishes = [Finish(w, self.norm, self.activation, self.dropout) for w in self.hidden]
-        down = Ladder(data.n_genes, n_stats, covariates.width, finishes, self.hidden, rng)
-        widths = (self.term_size, *self.term_hidden)
-        up = [Blocks(terms, a, b, rng) for a, b in pairwise(widths)]
-        out = {name: Dense(terms * widths[-1], data.n_genes, covariates.width, rng) for name in readouts}
-        # Without a norm: one over all terms would let a term hear of the others.
-        return AdditiveCoder(terms, down, up, Finish(1, "none", self.activation, 0.0), out, covariates)
+        # No norm: one over all terms would make each term depend on the others.
+        return AdditiveDecoder(ends, (self.term_size, *self.term_hidden), NormActDrop(1, "none", self.activation, 0.0))
 
 
-class Blocks(nn.Module):
-    """A linear layer for each of some groups of units, none of which sees another's."""
+class Groups(nn.Module):
+    """One linear layer per group of units; no group sees the units of another."""
 
     def __init__(self, groups: int, n_in: int, n_out: int, rng: torch.Generator) -> None:
         super().__init__()
@@ -70,33 +68,44 @@ class Blocks(nn.Module):
         return torch.einsum("cgi,gio->cgo", x, self.weight) + self.bias
 
 
-class AdditiveCoder(Coder):
-    """The terms stay apart up to the read-outs, which add them."""
+class AdditiveDecoder(Decoder):
+    """One small network per group of latent dimensions; only the read-out layers add their outputs.
 
-    out: dict[str, Dense]  # type: ignore[assignment]
+    Parameters
+    ----------
+    ends
+        What is connected.
+    widths
+        Latent dimensions per group, then widths of the hidden layers of each group.
+    block
+        The activation that follows a hidden layer.
+    """
 
-    def __init__(
-        self, groups: int, down: Ladder, up: list[Blocks], finish: Finish, out: Mapping[str, Dense], covariates: Covariates
-    ) -> None:
-        super().__init__(down, out, covariates)
-        self.groups, self.finish, self.main = groups, finish, key(next(iter(out)))
-        self.up = cast(list[Blocks], nn.ModuleList(up))
+    def __init__(self, ends: Ends, widths: tuple[int, ...], block: NormActDrop) -> None:
+        groups = ends.n_latent // widths[0]
+        up = [Groups(groups, a, b, ends.rng) for a, b in pairwise(widths)]
+        super().__init__({name: Dense(groups * widths[-1], ends.data.n_genes, ends.n_design, ends.rng) for name in ends.readouts})
+        self.groups, self.block, self.mean = groups, block, ends.readouts[0]
+        self.up = cast(list[Groups], nn.ModuleList(up))
 
-    def code_columns(self) -> Tensor:
-        """Without the zeros at which a dimension does not meet the other terms' units."""
-        return self.up[0].weight.flatten(0, 1).T if len(self.up) else self.out[self.main].weight
+    def latent_weights(self) -> Tensor:
+        """Without the zeros between a dimension and the units of other groups."""
+        return self.up[0].weight.flatten(0, 1).T if len(self.up) else self._loadings()
 
-    def readouts(self, z: Tensor, design: Tensor, rng: torch.Generator | None) -> dict[str, Readout]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
         hidden = self._hidden(z, rng).flatten(1)  # (cells, groups · width)
-        return {name[2:]: layer.readout(hidden, design) for name, layer in self.out.items()}
+        return {name: layer(hidden, design) for name, layer in self.readouts.items()}  # (cells, genes) each
 
     def terms(self, z: Tensor) -> Tensor:
         """``(cells, groups, genes)``: what each group of latent dimensions adds to the mean's read-out."""
-        weight = self.out[self.main].weight  # (genes, groups · width)
+        weight = self._loadings()
         return torch.einsum("cgw,ngw->cgn", self._hidden(z, None), weight.view(len(weight), self.groups, -1))
+
+    def _loadings(self) -> Tensor:
+        return self.readouts[self.mean].weight  # (genes, groups · width)
 
     def _hidden(self, z: Tensor, rng: torch.Generator | None) -> Tensor:
         x = z.view(len(z), self.groups, -1)
         for layer in self.up:
-            x = self.finish(layer(x), rng)
+            x = self.block(layer(x), rng)
         return x  # (cells, groups, width)

@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..batch import CountBatch, DataSpec
-from ..layers import Readout, uniform
+from ..layers import uniform
 from ..ops.windows import rearranged, sparse_windows
+from ..records import DataSpec, EncoderInput
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Axis:
         first = torch.zeros(begun[-1], dtype=torch.bool).index_fill_(0, torch.tensor(begun[:-1]), True)
         return cls(place.to(device), feature.to(device), first.to(device), unit)
 
+    @property
+    def n_units(self) -> int:
+        """Number of the widest windows."""
+        return len(self.first)
+
     def begins(self, size: int) -> Tensor:
         """``(places / size,)`` bool: which windows of so many places, a divisor of the unit, begin a chromosome."""
         apart = self.first.new_zeros(len(self.first), self.unit // size)
@@ -70,15 +75,15 @@ class FirstConvolution(nn.Module):
         self.register_buffer("place", axis.place, persistent=False)
         self.register_buffer("feature", axis.feature, persistent=False)
 
-    def forward(self, batch: CountBatch, design: Tensor, rng: torch.Generator | None) -> Tensor:
+    def forward(self, seen: EncoderInput, design: Tensor | None, rng: torch.Generator | None) -> Tensor:
         """``(cells, windows · channels)``; the channels of a window lie together."""
-        out = sparse_windows(batch, self.weight, self.place, self.n_windows)
-        if batch.shift is not None:
-            out = out - batch.by_group(self._of_dense(batch.shift))
-        if batch.noise_sd and rng is not None:
-            out = out + batch.noise_sd * self.noise(len(batch), rng)
-        level = self.bias if self.design is None else self.bias + design @ self.design
-        return (out.view(len(batch), self.n_windows, -1) + level.view(-1, 1, len(self.bias))).flatten(1)
+        out = sparse_windows(seen.counts, self.weight, self.place, self.n_windows)
+        if seen.shift is not None:
+            out = out - seen.of_cell(self._of_dense(seen.shift))
+        if seen.noise_sd and rng is not None:
+            out = out + seen.noise_sd * self.noise(len(out), rng)
+        level = self.bias if self.design is None or design is None else self.bias + design @ self.design
+        return (out.view(len(out), self.n_windows, -1) + level.view(-1, 1, len(self.bias))).flatten(1)
 
     def jacobian_sq(self, u: Tensor) -> Tensor:
         """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, windows · channels)``; the input is what the encoder sees."""
@@ -119,11 +124,11 @@ class Up(nn.Module, ABC):
 class Transposed(Up):
     """A transposed convolution whose stride is its kernel size: a window sees the one above it."""
 
-    def __init__(self, begins: Tensor, n_in: int, n_out: int, size: int, rng: torch.Generator) -> None:  # noqa: ARG002
+    def __init__(self, begins: Tensor, n_in: int, n_out: int, size: int, rng: torch.Generator) -> None:
         super().__init__(size, n_out)
         self.weight = uniform((n_in, size, n_out), n_in, rng)
 
-    def inputs(self, x: Tensor, cells: int) -> Tensor:  # noqa: ARG002
+    def inputs(self, x: Tensor, cells: int) -> Tensor:
         return x
 
     def matrix(self) -> Tensor:
@@ -160,11 +165,11 @@ class Upsampled(Up):
         return torch.einsum("tsd,tio->diso", self.taken, self.weight).flatten(2).flatten(0, 1)
 
 
-UPS: dict[str, type[Transposed] | type[Upsampled]] = {"transposed": Transposed, "upsampling": Upsampled}
+UPS: dict[str, type[Transposed] | type[Upsampled]] = {"transposed": Transposed, "nearest": Upsampled}
 
 
-class GenomeOut(nn.Module):
-    """A read-out along the genome: the last step up to single features, with a bias and covariates of each gene's own."""
+class GenomeReadout(nn.Module):
+    """A read-out along the genome: the last step up to single features, with a bias and covariate effects per feature."""
 
     place: Tensor
     feature: Tensor
@@ -177,26 +182,8 @@ class GenomeOut(nn.Module):
         self.register_buffer("place", axis.place, persistent=False)
         self.register_buffer("feature", axis.feature, persistent=False)
 
-    def readout(self, x: Tensor, design: Tensor) -> GenomeReadout:
-        """From the map of the widest windows but one, ``(cells · windows, channels)``; not yet evaluated."""
-        cells = len(design)
-        return GenomeReadout(self.up.inputs(x, cells).view(cells, len(self.feature) // self.up.size, -1), self, design)
-
-
-@dataclass(frozen=True)
-class GenomeReadout(Readout):
-    """A last step up, not yet evaluated; padding is dropped."""
-
-    map: Tensor  # (cells, windows, width)
-    out: GenomeOut
-    design: Tensor  # (cells, n_design)
-
-    def full(self) -> Tensor:
-        along = (self.map @ self.out.up.matrix()).flatten(1)  # (cells, places)
-        value = rearranged(along, self.out.place, self.out.feature) + self.out.bias
-        return value if self.out.design is None else value + self.design @ self.out.design.T
-
-    def at(self, cell: Tensor, gene: Tensor) -> Tensor:
-        place, size = self.out.place[gene], self.out.up.size
-        value = (self.map[cell, place // size] * self.out.up.matrix().T[place % size]).sum(1) + self.out.bias[gene]
-        return value if self.out.design is None else value + (self.design[cell] * self.out.design[gene]).sum(1)
+    def forward(self, x: Tensor, cells: int, design: Tensor | None) -> Tensor:
+        """``(cells, genes)`` from the map of the first windows, ``(cells · windows, channels)``; padding is dropped."""
+        along = self.up(x, cells).view(cells, -1)  # (cells, places)
+        value = rearranged(along, self.place, self.feature) + self.bias
+        return value if self.design is None or design is None else value + design @ self.design.T

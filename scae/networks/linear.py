@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import torch
-
-from ..batch import DataSpec
-from ..layers import Finish
+from ..layers import NormActDrop
 from ..parts import option, part
-from .base import Coder, Ends, Network
-from .feedforward import Shape
+from .base import Decoder, Encoder, Ends, Network
+from .feedforward import FeedForwardDecoder, FeedForwardEncoder
 
 
 @part("network", "linear")
 class Linear(Network):
     """One linear map each way: with a Gaussian likelihood PCA (Baldi & Hornik 1989), with counts a generalised PCA."""
 
-    nonnegative: bool = option("gene loadings from zero up, so that a factor only ever adds (Seninge 2021)", default=False)
+    nonnegative: bool = option("gene loadings are not negative, so that a factor only adds (Seninge 2021)", default=False)
 
-    def build(self, n_stats: int, n_latent: int, readouts: tuple[str, ...], data: DataSpec, rng: torch.Generator) -> Coder:
-        shape = Shape((), (), _no_hidden, nonnegative=self.nonnegative)
-        return shape.build(Ends(n_stats, n_latent, readouts, data, rng))
+    def encoder(self, ends: Ends) -> Encoder:
+        return FeedForwardEncoder(ends.data.n_genes, ends.n_stats, ends.n_design, (), _no_hidden, ends.rng)
+
+    def decoder(self, ends: Ends, encoder: Encoder) -> Decoder:
+        return FeedForwardDecoder(ends, (), _no_hidden, nonnegative=self.nonnegative)
 
 
-def _no_hidden(width: int) -> Finish:
+def _no_hidden(width: int) -> NormActDrop:
     raise AssertionError(f"a linear network has no hidden layer (width {width})")

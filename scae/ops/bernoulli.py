@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..kernels.losses import bernoulli_stored, probability_stored
-from .overwritten import Cost, Pair
+from .sparse_cost import Pair, SparseCost
 
 
 def _absent_by_logit(logit: Tensor) -> Pair:
@@ -27,7 +27,7 @@ def _present(log_p: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
     return -log_p, -torch.ones_like(log_p)
 
 
-bernoulli_nll = Cost(_absent_by_logit, bernoulli_stored, _present_by_logit)  # −log Bernoulli(x > 0; σ(logit))
-probability_nll = Cost(
+bernoulli_nll = SparseCost(_absent_by_logit, bernoulli_stored, _present_by_logit)  # −log Bernoulli(x > 0; σ(logit))
+probability_nll = SparseCost(
     _absent, probability_stored, _present
 )  # −log Bernoulli(x > 0; p), log p < 0: for products of probabilities

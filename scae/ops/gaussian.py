@@ -1,4 +1,4 @@
-"""Gaussian cost of a batch: the target is never made dense, and one matrix of residuals is all that backward needs."""
+"""Gaussian cost: the target is never made dense, and backward needs only one matrix of residuals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from .. import threads
-from ..batch import CountBatch
 from ..kernels.losses import less_stored
+from ..records import Counts
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-def gaussian_nll(mean: Tensor, log_sd: Tensor, batch: CountBatch) -> Tensor:
+def gaussian_nll(mean: Tensor, log_sd: Tensor, values: Counts, shift: Tensor | None = None) -> Tensor:
     """−log N(x; mean, sd²), summed over genes.
 
     Parameters
@@ -24,27 +24,29 @@ def gaussian_nll(mean: Tensor, log_sd: Tensor, batch: CountBatch) -> Tensor:
         ``(cells, genes)``.
     log_sd
         ``(genes,)``, or ``(1,)`` for one of all genes.
-    batch
-        The observed values; its ``shift``, if any, is subtracted from all of them.
+    values
+        The observed values x, as CSR.
+    shift
+        ``(1, genes)`` or ``(cells, genes)``, subtracted from all of them, zeros included; None for nothing.
 
     Returns
     -------
     Tensor
         ``(cells,)``, nats.
     """
-    return _Gaussian.apply(mean, log_sd, batch)
+    return _Gaussian.apply(mean, log_sd, values, shift)
 
 
 class _Gaussian(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, log_sd: Tensor, batch: CountBatch) -> Tensor:
+    def forward(ctx: Any, mean: Tensor, log_sd: Tensor, values: Counts, shift: Tensor | None) -> Tensor:
         precision = torch.exp(-log_sd)
-        z = mean.clone() if batch.shift is None else mean + batch.by_group(batch.shift.detach())  # as if all stored were zero
+        z = mean.clone() if shift is None else mean + shift.detach()  # as if all values were zero
         if z.device.type == "cpu":
-            arrays = (t.detach().numpy() for t in (batch.indptr, batch.gene, batch.value, z))
-            threads.run(less_stored, len(batch), *arrays, work=batch.value.shape[0])
+            arrays = (t.detach().numpy() for t in (values.indptr, values.gene, values.value, z))
+            threads.run(less_stored, len(values), *arrays, work=values.value.shape[0])
         else:
-            z.index_put_((batch.cell, batch.gene), -batch.value, accumulate=True)
+            z.index_put_((values.cell, values.gene), -values.value, accumulate=True)
         z *= precision  # (cells, genes): how many standard deviations the mean lies above the value
         ctx.save_for_backward(z, precision)
         ctx.shared = log_sd.shape[0] == 1
@@ -52,7 +54,7 @@ class _Gaussian(torch.autograd.Function):
         return 0.5 * torch.linalg.vecdot(z, z) + log_sd.sum() * (n_genes if ctx.shared else 1) + n_genes * _HALF_LOG_2PI
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         grad, (z, precision) = grads[0], ctx.saved_tensors
         d_mean = z * precision * grad[:, None] if ctx.needs_input_grad[0] else None
         d_log_sd = None
@@ -60,4 +62,4 @@ class _Gaussian(torch.autograd.Function):
             d_log_sd = (grad * (z.shape[1] - torch.linalg.vecdot(z, z))).sum().reshape(1)
         elif ctx.needs_input_grad[1]:
             d_log_sd = grad.sum() - grad @ z.square()
-        return d_mean, d_log_sd, None
+        return d_mean, d_log_sd, None, None

@@ -1,4 +1,4 @@
-"""Sparse batch × weight: the first layer of every encoder."""
+"""Sparse counts × weights: the first layer of every encoder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from .. import threads
-from ..batch import CountBatch
 from ..kernels import csr
 from ..kernels.linear import times
+from ..records import Counts
 
 
-def sparse_linear(batch: CountBatch, weight: Tensor) -> Tensor:
-    """``X @ weight`` for the stored values X of a batch; gradient for the weight only.
+def sparse_linear(counts: Counts, weight: Tensor) -> Tensor:
+    """``X @ weight`` for stored values X; gradient for the weight only.
 
     Parameters
     ----------
-    batch
+    counts
         ``(cells, genes)`` as CSR; its values have the dtype of ``weight``.
     weight
         ``(genes, width)``.
@@ -28,30 +28,30 @@ def sparse_linear(batch: CountBatch, weight: Tensor) -> Tensor:
     Tensor
         ``(cells, width)``.
     """
-    return _SparseLinear.apply(batch, weight)
+    return _SparseLinear.apply(counts, weight)
 
 
 class _SparseLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, batch: CountBatch, weight: Tensor) -> Tensor:
-        ctx.batch = batch
+    def forward(ctx: Any, counts: Counts, weight: Tensor) -> Tensor:
+        ctx.counts = counts
         if weight.device.type != "cpu":
-            return _as_torch(batch) @ weight
-        return _multiply(batch.indptr, batch.gene, batch.value, weight, len(batch))
+            return _as_torch(counts) @ weight
+        return _multiply(counts.indptr, counts.gene, counts.value, weight, len(counts))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        batch, grad = ctx.batch, grads[0].contiguous()
+        counts, grad = ctx.counts, grads[0].contiguous()
         if grad.device.type != "cpu":
-            return None, _as_torch(batch).transpose(0, 1).to_sparse_csr() @ grad
-        by_gene = csr.transpose(batch.indptr.numpy(), batch.gene.numpy(), batch.value.numpy(), batch.n_genes)
+            return None, _as_torch(counts).transpose(0, 1).to_sparse_csr() @ grad
+        by_gene = csr.transpose(counts.indptr.numpy(), counts.gene.numpy(), counts.value.numpy(), counts.n_genes)
         start, cell, value = map(torch.from_numpy, by_gene)
-        return None, _multiply(start, cell, value, grad, batch.n_genes)
+        return None, _multiply(start, cell, value, grad, counts.n_genes)
 
 
-def _as_torch(batch: CountBatch) -> Tensor:
-    size = (len(batch), batch.n_genes)
-    return torch.sparse_csr_tensor(batch.indptr, batch.gene, batch.value, size, check_invariants=False)
+def _as_torch(counts: Counts) -> Tensor:
+    size = (len(counts), counts.n_genes)
+    return torch.sparse_csr_tensor(counts.indptr, counts.gene, counts.value, size, check_invariants=False)
 
 
 def _multiply(indptr: Tensor, column: Tensor, value: Tensor, weight: Tensor, rows: int) -> Tensor:

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from .. import threads
-from ..batch import CountBatch
 from ..kernels.losses import nb_stored
+from ..records import Counts
 
 
-def nb_nll(log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
+def nb_nll(log_mu: Tensor, log_theta: Tensor, counts: Counts) -> Tensor:
     """−log NB(x; μ, θ), summed over genes.
 
     Parameters
@@ -26,7 +26,7 @@ def nb_nll(log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
         ``(cells, genes)``, log of the expected counts.
     log_theta
         ``(genes,)`` or ``(cells, genes)``, log of the inverse dispersion θ (variance μ + μ²/θ).
-    batch
+    counts
         The observed counts.
 
     Returns
@@ -34,14 +34,14 @@ def nb_nll(log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
     Tensor
         ``(cells,)``, nats.
     """
-    return _NB.apply(log_mu, log_theta, batch)
+    return _NB.apply(log_mu, log_theta, counts)
 
 
 class _NB(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, batch: CountBatch) -> Tensor:
+    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, counts: Counts) -> Tensor:
         theta, cost, slope_mu, slope_theta = zeros(log_mu, log_theta)
-        put_stored(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
+        put_stored(counts, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
         ctx.save_for_backward(slope_mu, slope_theta)
         ctx.per_gene = log_theta.dim() == 1
         return cost.sum(1)
@@ -65,21 +65,21 @@ def zeros(log_mu: Tensor, log_theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     return theta, cost, slope_mu, cost - slope_mu
 
 
-def put_stored(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
+def put_stored(counts: Counts, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
     """Overwrite the stored entries of :func:`zeros`' cost and slopes with those of their counts."""
-    (_put_numba if log_mu.device.type == "cpu" else _put_torch)(batch, log_mu, log_theta, theta, *dense)
+    (_put_numba if log_mu.device.type == "cpu" else _put_torch)(counts, log_mu, log_theta, theta, *dense)
 
 
-def _put_numba(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
+def _put_numba(counts: Counts, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
     rows = [t.detach().contiguous() for t in (log_mu, torch.atleast_2d(log_theta), torch.atleast_2d(theta), *dense)]
-    arrays = [t.numpy() for t in (batch.indptr, batch.gene, batch.value, *rows)]
-    threads.run(nb_stored, len(batch), *arrays, work=8 * batch.value.shape[0])
+    arrays = [t.numpy() for t in (counts.indptr, counts.gene, counts.value, *rows)]
+    threads.run(nb_stored, len(counts), *arrays, work=8 * counts.value.shape[0])
 
 
-def _put_torch(batch: CountBatch, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
+def _put_torch(counts: Counts, log_mu: Tensor, log_theta: Tensor, theta: Tensor, *dense: Tensor) -> None:
     """The same in torch's float64 (θ ≫ μ loses digits that the kernel keeps, about 1e-7 of the cost at θ = 10⁸)."""
-    some = batch.value > 0
-    cell, gene, x = batch.cell[some], batch.gene[some], batch.value[some].double()
+    some = counts.value > 0
+    cell, gene, x = counts.cell[some], counts.gene[some], counts.value[some].double()
     at = (gene,) if log_theta.dim() == 1 else (cell, gene)
     eta, theta_log, t = log_mu[cell, gene].double(), log_theta[at].double(), theta[at].double()
     odds = softplus(eta - theta_log, threshold=40.0)

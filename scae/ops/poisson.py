@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..kernels.losses import poisson_stored, presence_stored
-from .overwritten import Cost, Pair
+from .sparse_cost import Pair, SparseCost
 
 
-def _none(log_mu: Tensor) -> Pair:
+def _zero(log_mu: Tensor) -> Pair:
     mu = log_mu.exp()
     return mu, mu.clone()
 
@@ -27,5 +27,5 @@ def _present(log_mu: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
     return -torch.log(-torch.expm1(-mu)), -mu / torch.expm1(mu)
 
 
-poisson_nll = Cost(_none, poisson_stored, _counted)  # −log Poisson(x; μ)
-presence_nll = Cost(_none, presence_stored, _present)  # −log P(Poisson(μ) > 0) where x > 0: the complementary log-log link
+poisson_nll = SparseCost(_zero, poisson_stored, _counted)  # −log Poisson(x; μ)
+presence_nll = SparseCost(_zero, presence_stored, _present)  # −log P(Poisson(μ) > 0) where x > 0: the complementary log-log link

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from .. import threads
-from ..batch import CountBatch
 from ..kernels.windows import into_windows, onto_kernel
+from ..records import Counts
 
 _CHUNKS = 16
 
 
-def sparse_windows(batch: CountBatch, kernel: Tensor, place: Tensor, n_windows: int) -> Tensor:
-    """A one-dimensional convolution of the stored values of a batch, stride = kernel size; gradient for the kernel only.
+def sparse_windows(counts: Counts, kernel: Tensor, place: Tensor, n_windows: int) -> Tensor:
+    """A one-dimensional convolution of stored values, stride = kernel size; gradient for the kernel only.
 
     Parameters
     ----------
-    batch
+    counts
         ``(cells, genes)`` as CSR; its values have the dtype of ``kernel``.
     kernel
         ``(size, channels)``.
@@ -33,34 +33,36 @@ def sparse_windows(batch: CountBatch, kernel: Tensor, place: Tensor, n_windows: 
     Tensor
         ``(cells, n_windows · channels)``; the channels of a window lie together. An empty window is zero.
     """
-    return _SparseWindows.apply(batch, kernel, place // len(kernel), place % len(kernel), n_windows)
+    return _SparseWindows.apply(counts, kernel, place // len(kernel), place % len(kernel), n_windows)
 
 
 class _SparseWindows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, batch: CountBatch, kernel: Tensor, window: Tensor, offset: Tensor, n_windows: int) -> Tensor:
-        ctx.batch, ctx.window, ctx.offset, ctx.shape = batch, window, offset, kernel.shape
+    def forward(ctx: Any, counts: Counts, kernel: Tensor, window: Tensor, offset: Tensor, n_windows: int) -> Tensor:
+        ctx.counts, ctx.window, ctx.offset, ctx.shape = counts, window, offset, kernel.shape
         width = kernel.shape[1]
         if kernel.device.type != "cpu":
-            out = kernel.new_zeros(len(batch) * n_windows, width)
-            row = batch.cell * n_windows + window[batch.gene]
-            return out.index_add_(0, row, batch.value[:, None] * kernel[offset[batch.gene]]).view(len(batch), n_windows * width)
-        out = kernel.new_empty(len(batch), n_windows * width)
-        arrays = (batch.indptr, batch.gene, batch.value, window, offset, kernel.detach().contiguous(), out)
-        threads.run(into_windows, len(batch), *(a.numpy() for a in arrays), work=out.numel())
+            out = kernel.new_zeros(len(counts) * n_windows, width)
+            row = counts.cell * n_windows + window[counts.gene]
+            return out.index_add_(0, row, counts.value[:, None] * kernel[offset[counts.gene]]).view(
+                len(counts), n_windows * width
+            )
+        out = kernel.new_empty(len(counts), n_windows * width)
+        arrays = (counts.indptr, counts.gene, counts.value, window, offset, kernel.detach().contiguous(), out)
+        threads.run(into_windows, len(counts), *(a.numpy() for a in arrays), work=out.numel())
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None, None]:
-        batch, window, offset, grad = ctx.batch, ctx.window, ctx.offset, grads[0].contiguous()
+        counts, window, offset, grad = ctx.counts, ctx.window, ctx.offset, grads[0].contiguous()
         size, width = ctx.shape
         if grad.device.type != "cpu":
-            row = batch.cell * (grad.shape[1] // width) + window[batch.gene]
-            terms = batch.value[:, None] * grad.view(-1, width)[row]
-            return None, grad.new_zeros(size, width).index_add_(0, offset[batch.gene], terms), None, None, None
+            row = counts.cell * (grad.shape[1] // width) + window[counts.gene]
+            terms = counts.value[:, None] * grad.view(-1, width)[row]
+            return None, grad.new_zeros(size, width).index_add_(0, offset[counts.gene], terms), None, None, None
         out = grad.new_empty(_CHUNKS, size, width)
-        arrays = (batch.indptr, batch.gene, batch.value, window, offset, grad, out)
-        threads.run(onto_kernel, _CHUNKS, *(a.numpy() for a in arrays), work=batch.value.shape[0] * width)
+        arrays = (counts.indptr, counts.gene, counts.value, window, offset, grad, out)
+        threads.run(onto_kernel, _CHUNKS, *(a.numpy() for a in arrays), work=counts.value.shape[0] * width)
         return None, out.sum(0), None, None, None
 
 

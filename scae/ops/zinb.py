@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..batch import CountBatch
+from ..records import Counts
 from .nb import put_stored, zeros
 
 
-def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch) -> Tensor:
+def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, counts: Counts) -> Tensor:
     """−log ZINB(x; μ, θ, π), summed over genes.
 
     Parameters
@@ -27,7 +27,7 @@ def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch
         ``(genes,)`` or ``(cells, genes)``, log of the inverse dispersion θ (variance μ + μ²/θ).
     logit
         ``(cells, genes)``, logit of the weight π of the point at zero.
-    batch
+    counts
         The observed counts.
 
     Returns
@@ -35,18 +35,18 @@ def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch
     Tensor
         ``(cells,)``, nats.
     """
-    return _ZINB.apply(log_mu, log_theta, logit, batch)
+    return _ZINB.apply(log_mu, log_theta, logit, counts)
 
 
 class _ZINB(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, logit: Tensor, batch: CountBatch) -> Tensor:
+    def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, logit: Tensor, counts: Counts) -> Tensor:
         theta, cost, slope_mu, slope_theta = zeros(log_mu, log_theta)
         inflated = (logit + cost).sigmoid_()  # probability that a zero is of the other cause
         log_zero = torch.logaddexp(logit, -cost)
-        put_stored(batch, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
-        some = batch.value > 0
-        cell, gene = (batch.cell, batch.gene) if some.all() else (batch.cell[some], batch.gene[some])
+        put_stored(counts, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
+        some = counts.value > 0
+        cell, gene = (counts.cell, counts.gene) if some.all() else (counts.cell[some], counts.gene[some])
         log_zero[cell, gene] = -cost[cell, gene]  # from here on the log of what a count is multiplied with 1 − π
         inflated[cell, gene] = 0.0
         total = softplus(logit, threshold=40.0).sub_(log_zero).sum(1)

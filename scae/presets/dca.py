@@ -8,13 +8,13 @@ from ..likelihoods.base import Likelihood
 from ..model import ModelSpec
 from ..networks import MLP
 from ..plan import TrainPlan
-from ..transforms import LogNormalized
+from ..transforms import Normalized
 from .base import Preset, preset
 
 
 def _dca(likelihood: Likelihood) -> Preset:
     spec = ModelSpec(
-        transform=LogNormalized(standardize=True),
+        transform=Normalized(standardize=True),
         network=MLP(hidden=(64,), norm="batch"),
         bottleneck=Deterministic(dim=32),
         likelihood=likelihood,

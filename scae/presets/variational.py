@@ -9,7 +9,7 @@ from ..model import ModelSpec
 from ..networks import MLP
 from ..plan import TrainPlan
 from ..priors import Vamp
-from ..transforms import Log1p, LogNormalized
+from ..transforms import Normalized
 from .base import Preset, preset
 
 
@@ -17,7 +17,7 @@ def _vae(beta: float, decoder: tuple[int, ...], plan: TrainPlan) -> Preset:
     """A β-VAE that sees thinned counts and explains the full ones; where there are batches, centred and matched."""
     spec = ModelSpec(
         corruption=Thinning(low=0.3, high=0.9),
-        transform=LogNormalized(center_batches=True),
+        transform=Normalized(center_batches=True),
         network=MLP(hidden=(128,), decoder_hidden=decoder, dropout=0.1, encode_covariates=False),
         bottleneck=Gaussian(dim=32, beta=beta, batch_mmd=300.0),
         likelihood=NB(),
@@ -50,7 +50,7 @@ _SCVI_PLAN = TrainPlan(
 def scvi() -> Preset:
     """scVI 1.x: a VAE of ten dimensions with batch norm and ZINB counts, as published and planned there."""
     spec = ModelSpec(
-        transform=Log1p(),
+        transform=Normalized(target_sum=None),
         network=MLP(norm="batch", dropout=0.1, encode_covariates=False, readout_covariates=False),
         bottleneck=Gaussian(dim=10),
         likelihood=ZINB(),
@@ -62,7 +62,7 @@ def scvi() -> Preset:
 def ldvae() -> Preset:
     """Linearly decoded VAE: scVI's encoder and plan, and a decoder whose weights are gene loadings."""
     network = MLP(decoder_hidden=(), norm="batch", dropout=0.1, encode_covariates=False)
-    spec = ModelSpec(transform=Log1p(), network=network, bottleneck=Gaussian(dim=10), likelihood=NB())
+    spec = ModelSpec(transform=Normalized(target_sum=None), network=network, bottleneck=Gaussian(dim=10), likelihood=NB())
     return Preset(spec, _SCVI_PLAN, "Svensson 2020, doi:10.1093/bioinformatics/btaa169")
 
 

@@ -4,53 +4,54 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded
+from ..records import Cells, DataSpec, Encoded
 
 _LOG_2PI = math.log(2 * math.pi)
+
+
+Sample = Callable[[int], tuple[Encoded, Cells]]  # at most n training cells at random, encoded
 
 
 class Prior(ABC):
     """A distribution over a latent of ``dim`` numbers.
 
     The part itself is a value; what it learns is in the module that :meth:`build` makes. ``encoded`` is what the encoder says of
-    the latent that the prior is of: ``stats`` and ``again(first)`` are ``(cells, 2 · dim)``, means then log variances.
+    the latent that the prior is of: ``stats`` and ``rest(first, design)`` are ``(cells, 2 · dim)``, means then log variances.
     """
 
-    start_cells: int = 0  # how many encoded training cells :meth:`start` wants
-    uses_labels: bool = False  # whether the prior reads the cells' labels
-
-    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
-        """Fresh weights drawn from ``rng``; none by default."""
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
+        """New weights drawn from ``rng``; none by default."""
         return nn.Module()
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:  # noqa: B027
-        """Start the weights from ``start_cells`` encoded training cells, before the first step."""
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:  # noqa: B027
+        """Start the weights from encoded training cells, before the first step."""
 
     @abstractmethod
-    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """log p(z), ``(cells, dim)`` → ``(cells,)`` nats."""
 
-    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded) -> Tensor:
-        """The terms of :meth:`kl`: one for each dimension where the prior is a product over them, else one for all."""
-        return (normal_log_prob(z, mean, sd).sum(1) - self.log_prob(weights, z, encoded))[:, None]
+    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
+        """The terms of KL(N(mean, sd²) ‖ prior), nats: one per dimension where the prior is a product over them, otherwise one.
 
-    def kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded) -> Tensor:
-        """KL(N(mean, sd²) ‖ prior), ``(cells, dim)`` each → ``(cells,)`` nats.
-
-        In closed form where there is one, else log q(z) − log p(z) at the one draw ``z``, whose expectation it is: where the
-        latent stands at its mean that says nothing.
+        In closed form where there is one, otherwise log q(z) − log p(z) at the one draw ``z``, whose expectation it is. Without
+        a draw, where ``z`` is the mean, that estimate says nothing.
         """
-        return self.kl_parts(weights, mean, sd, z, encoded).sum(1)
+        return (normal_log_prob(z, mean, sd).sum(1) - self.log_prob(weights, z, encoded, cells))[:, None]
+
+    def kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
+        """The sum of :meth:`kl_parts`, ``(cells,)`` nats."""
+        return self.kl_parts(weights, mean, sd, z, encoded, cells).sum(1)
 
     def to_latent(self, z: Tensor) -> Tensor:
         """From the normal variable to the latent that is decoded and written, ``(cells, dim)`` each; the same by default."""
         return z
 
-    def latent_sd(self, mean: Tensor, sd: Tensor) -> Tensor:  # noqa: ARG002
+    def latent_sd(self, mean: Tensor, sd: Tensor) -> Tensor:
         """Standard deviation of the latent where the normal variable has this mean and sd, ``(cells, dim)`` each."""
         return sd
 

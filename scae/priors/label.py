@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded
 from ..errors import ConfigError
 from ..parts import part
-from .base import Components, Prior, components, mixture_log_prob, normal_kl, normal_log_prob
+from ..records import Cells, DataSpec, Encoded
+from .base import Components, Prior, Sample, components, mixture_log_prob, normal_kl, normal_log_prob
+
+_START_CELLS = 4096  # training cells whose labels give the shares
 
 
-@part("prior", "label_normal")
+@part("prior", "label_normal", needs=("labels",))
 class LabelNormal(Prior):
     """N(μ, σ²) of the cell's label, learned: known types part, unknown cells fall to the nearest (Xu 2021).
 
@@ -26,38 +28,35 @@ class LabelNormal(Prior):
     >>> spec = scae.ModelSpec(bottleneck=Gaussian(dim=10, prior=LabelNormal()))
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> model = scae.tl.fit(adata, spec, label_key="bulk_labels", plan=scae.TrainPlan(min_steps=20, epochs=1))
-    >>> len(model.data.label[1])
+    >>> len(model.data.labels)
     10
     """
 
-    start_cells = 4096
-    uses_labels = True
-
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
-        if data.label is None:
-            raise ConfigError("prior 'label_normal' needs labels, and none are given. Name their obs column: label_key=....")
-        n = len(data.label[1])
-        weights = Components(n, dim, rng)
-        weights.register_buffer("share", torch.full((n,), 1 / n, device=rng.device))
+        if not data.labels:
+            raise ConfigError("prior 'label_normal' needs labels, and there are none. Name their obs column: label_key=....")
+        weights = Components(len(data.labels), dim, rng)
+        weights.register_buffer("share", torch.full((len(data.labels),), 1 / len(data.labels), device=rng.device))
         return weights
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:  # noqa: ARG002
-        if encoded.label is not None:
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        label = sample(_START_CELLS)[1].label
+        if label is not None:
             share = weights.get_buffer("share")
-            seen = torch.bincount(encoded.label[encoded.label >= 0], minlength=len(share)) + 0.5  # rare is not impossible
+            seen = torch.bincount(label[label >= 0], minlength=len(share)) + 0.5  # rare is not impossible
             share.copy_(seen / seen.sum())
 
-    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         mean, sd = components(weights)
         of_any = mixture_log_prob(z, mean, sd, weights.get_buffer("share").log())
-        if encoded.label is None:
+        if cells.label is None:
             return of_any
-        own = encoded.label.clamp_min(0)
-        return torch.where(encoded.label >= 0, normal_log_prob(z, mean[own], sd[own]).sum(1), of_any)
+        own = cells.label.clamp_min(0)
+        return torch.where(cells.label >= 0, normal_log_prob(z, mean[own], sd[own]).sum(1), of_any)
 
-    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded) -> Tensor:
-        one_draw = super().kl_parts(weights, mean, sd, z, encoded) / mean.shape[1]  # (cells, 1)
-        if encoded.label is None:
+    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
+        one_draw = super().kl_parts(weights, mean, sd, z, encoded, cells) / mean.shape[1]  # (cells, 1)
+        if cells.label is None:
             return one_draw.expand_as(mean)
-        to_mean, to_sd = (c[encoded.label.clamp_min(0)] for c in components(weights))
-        return torch.where((encoded.label >= 0)[:, None], normal_kl(mean, sd, to_mean, to_sd), one_draw)
+        to_mean, to_sd = (c[cells.label.clamp_min(0)] for c in components(weights))
+        return torch.where((cells.label >= 0)[:, None], normal_kl(mean, sd, to_mean, to_sd), one_draw)

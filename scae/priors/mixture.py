@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from ..batch import DataSpec, Encoded
 from ..parts import option, part
+from ..records import Cells, DataSpec, Encoded
 from .base import Components, Prior, components, mixture_log_prob
 
 
@@ -21,13 +21,13 @@ class Mixture(Prior):
 
     n_components: int = option("number of components", default=16, low=1)
 
-    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         weights = Components(self.n_components, dim, rng)
         if self.n_components > 1:  # the weight of a lone component is one
             weights.logit = nn.Parameter(torch.zeros(self.n_components, device=rng.device))
         return weights
 
-    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:  # noqa: ARG002
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         mean, sd = components(weights)
         logit = weights.get_parameter("logit") if self.n_components > 1 else mean.new_zeros(1)
         return mixture_log_prob(z, mean, sd, log_softmax(logit, 0))

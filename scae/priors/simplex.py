@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded
 from ..errors import ConfigError
 from ..parts import option, part
+from ..records import Cells, DataSpec, Encoded
 from .base import Prior, normal_kl, normal_log_prob
 
 
@@ -32,7 +32,7 @@ class Simplex(Prior):
 
     concentration: float = option("of the symmetric Dirichlet that is approximated", default=1.0, low=1e-3)
 
-    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         if dim < 2:
             raise ConfigError(f"prior 'simplex': the latent has size {dim}; allowed: at least 2, since shares sum to one.")
         return nn.Module()
@@ -40,10 +40,10 @@ class Simplex(Prior):
     def _sd(self, z: Tensor) -> Tensor:
         return z.new_tensor(math.sqrt((1 - 1 / z.shape[1]) / self.concentration))
 
-    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:  # noqa: ARG002
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         return normal_log_prob(z, z.new_zeros(()), self._sd(z)).sum(1)
 
-    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded) -> Tensor:  # noqa: ARG002
+    def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         return normal_kl(mean, sd, mean.new_zeros(()), self._sd(mean))
 
     def to_latent(self, z: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import DataSpec, Encoded
 from ..errors import NotFittedError
 from ..parts import option, part
-from .base import Prior, mixture_log_prob, posterior
+from ..records import Cells, DataSpec, Encoded
+from .base import Prior, Sample, mixture_log_prob, posterior
 
 
 class PseudoInputs(nn.Module):
@@ -46,24 +46,19 @@ class Vamp(Prior):
 
     n_components: int = option("number of pseudo-inputs", default=64, low=1)
 
-    @property
-    def start_cells(self) -> int:  # type: ignore[override]
-        return self.n_components
-
-    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:  # noqa: ARG002
+    def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         return PseudoInputs(self.n_components, rng)
 
-    def start(self, weights: nn.Module, encoded: Encoded, rng: torch.Generator) -> None:
+    def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
+        encoded, _ = sample(self.n_components)
         first = encoded.first[torch.arange(self.n_components, device=encoded.first.device) % len(encoded.first)]
         noise = torch.randn(first.shape, generator=rng, device=rng.device, dtype=first.dtype)
         spread = encoded.first.std(0, correction=0)
-        weights.first = nn.Parameter(first + 0.1 * spread * noise)  # where cells are few, two that are alike must part
+        weights.first = nn.Parameter(first + 0.1 * spread * noise)  # with few cells, copies of one cell must differ
 
-    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded) -> Tensor:
+    def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         first = weights.get_parameter("first")
         if first.shape[1] != encoded.first.shape[1]:
-            raise NotFittedError("the pseudo-inputs of prior 'vamp' start at encoded cells: fit the model, or call start_code.")
-        # As many rows as there are cells would be taken for those cells, covariates and all: add one.
-        rows = torch.cat([first, first[:1]]) if len(first) == len(encoded.first) else first
-        mean, sd = posterior(encoded.again(rows)[: len(first)])
+            raise NotFittedError("the pseudo-inputs of prior 'vamp' start at encoded cells: fit the model first.")
+        mean, sd = posterior(encoded.rest(first, None))  # pseudo-inputs have no covariates
         return mixture_log_prob(z, mean, sd, mean.new_tensor(-math.log(len(first))))

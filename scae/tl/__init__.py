@@ -1,10 +1,16 @@
-"""Tools: fit a model to AnnData, write embeddings and denoised layers back, choose a model by evidence."""
+"""Tools: fit a model to AnnData, write embeddings and denoised layers back, choose a model by evidence.
 
-from .choosing import Choice, choose
-from .denoising import denoise
-from .embedding import embed
-from .fitting import fit
-from .judging import dispersion, loadings, score
-from .selecting import cross_validate, grid
+One file per public verb, under its name.
+"""
+
+from ._choose import Choice, choose
+from ._cross_validate import cross_validate
+from ._denoise import denoise
+from ._dispersion import dispersion
+from ._embed import embed
+from ._fit import fit
+from ._grid import grid
+from ._loadings import loadings
+from ._score import score
 
 __all__ = ["Choice", "choose", "cross_validate", "denoise", "dispersion", "embed", "fit", "grid", "loadings", "score"]

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from .. import threads
-from ..batch import CountBatch
+from ..records import Counts
 
 Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Cost:
+class SparseCost:
     """Negative log probability of a count given one read-out, and its slope in that read-out.
 
     Attributes
@@ -33,22 +33,22 @@ class Cost:
     stored: Callable[..., None]
     at: Callable[[Tensor, Tensor], Pair]
 
-    def __call__(self, raw: Tensor, batch: CountBatch) -> Tensor:
+    def __call__(self, raw: Tensor, counts: Counts) -> Tensor:
         """The costs ``(cells,)``, nats, summed over genes, of a batch's counts given read-outs ``(cells, genes)``."""
-        return _Overwritten.apply(raw, batch, self)
+        return _SparseCost.apply(raw, counts, self)
 
 
-class _Overwritten(torch.autograd.Function):
+class _SparseCost(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, raw: Tensor, batch: CountBatch, of: Cost) -> Tensor:
+    def forward(ctx: Any, raw: Tensor, counts: Counts, of: SparseCost) -> Tensor:
         cost, slope = of.zero(raw)
         if cost.device.type == "cpu":
-            tensors = (batch.indptr, batch.gene, batch.value, raw.contiguous(), cost, slope)
-            threads.run(of.stored, len(batch), *(t.detach().numpy() for t in tensors), work=8 * batch.value.shape[0])
+            tensors = (counts.indptr, counts.gene, counts.value, raw.contiguous(), cost, slope)
+            threads.run(of.stored, len(counts), *(t.detach().numpy() for t in tensors), work=8 * counts.value.shape[0])
         else:
-            some = batch.value > 0
-            cell, gene = batch.cell[some], batch.gene[some]
-            here = of.at(raw[cell, gene].double(), batch.value[some].double())
+            some = counts.value > 0
+            cell, gene = counts.cell[some], counts.gene[some]
+            here = of.at(raw[cell, gene].double(), counts.value[some].double())
             cost[cell, gene], slope[cell, gene] = (t.to(cost.dtype) for t in here)
         ctx.save_for_backward(slope)
         return cost.sum(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..tl.choosing import choose, summarize
+from ..tl._choose import choose, summarize
 from ._figure import BLUE, GREY, ORANGE, beside, drawing, spread
 
 if TYPE_CHECKING:

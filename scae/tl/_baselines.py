@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from .splits import FLOOR, Blocks, Split, deviance, null, row_blocks, split
+from ..evaluate import FLOOR, Blocks, Split, deviance, null, row_blocks, split
 
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 _TARGET = 1e4  # counts that a cell is scaled to before the logarithm

@@ -6,68 +6,29 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .. import config
 from ..errors import ConfigError
+from ..evaluate import split
+from ..keys import KEYWORDS, spelled_out
 from ..model import ModelSpec
 from ..presets import Preset
 from ..version import __version__
-from .baselines import BASELINES
-from .choosing import choose
-from .fitting import FitOptions, as_preset, keys_from, refuse_unknown
-from .inputs import gene_mask, prepare, verify
-from .runs import Run, compared, judge_baselines, judge_model
-from .splits import split
+from ._baselines import BASELINES
+from ._choose import choose
+from ._fit import TRAINING, FitOptions, as_preset
+from ._inputs import gene_mask, prepare, verify
+from ._runs import Run, compared, judge_baselines, judge_model
 
 Candidate = str | Preset | ModelSpec
 
 
-def grid(base: Candidate, **options: Sequence[Any]) -> dict[str, Preset]:
-    """Every combination of some options of a preset, by name, for :func:`cross_validate`.
-
-    Parameters
-    ----------
-    base
-        A preset's name, a preset or a specification.
-    options
-        Values to try for each option, named as on the command line with underscores: ``bottleneck_dim=[8, 32]``,
-        ``likelihood=["nb", "zinb"]``, ``lr=[1e-3, 2e-3]``.
-
-    Returns
-    -------
-    dict
-        Presets by a name that says what differs between them.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such option.
-    ConfigError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> list(scae.tl.grid("denoiser", bottleneck_dim=[8, 32]))
-    ['denoiser bottleneck_dim=8', 'denoiser bottleneck_dim=32']
-    """
-    head, made = base if isinstance(base, str) else "model", {}
-    for values in itertools.product(*options.values()):
-        given = dict(zip(options, values, strict=True))
-        varied = [f"{name}={_word(value)}" for name, value in given.items() if len(options[name]) > 1]
-        made[" ".join([head, *varied])] = config.changed(as_preset(base), given)
-    return made
-
-
-def _word(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
+@spelled_out(KEYWORDS | TRAINING)
 def cross_validate(
     adata: AnnData,
     specs: Mapping[str, Candidate] | Sequence[str] | str,
@@ -76,7 +37,7 @@ def cross_validate(
     n_seeds: int = 1,
     train_share: float = 0.9,
     key_added: str | None = None,
-    **fit_options: Unpack[FitOptions],
+    **keywords: Any,
 ) -> pd.DataFrame:
     """Score models by the molecules that they have not seen, beside three baselines that cost next to nothing.
 
@@ -100,8 +61,7 @@ def cross_validate(
         Share of the molecules that are seen, between 0 and 1.
     key_added
         ``uns`` key for the table (an array a column) and the choice (JSON).
-    fit_options
-        As in :func:`scae.tl.fit`; a ``plan`` stands in for that of every preset. ``random_state`` draws the splits too.
+    %(keywords)s
 
     Returns
     -------
@@ -132,14 +92,13 @@ def cross_validate(
     ['gene mean', 'shrunk counts', 'PCA', 'denoiser']
     """
     candidates = _candidates(specs)
-    refuse_unknown(fit_options)
     if n_splits < 1 or n_seeds < 1 or not 0 < train_share < 1:
-        given = f"n_splits is {n_splits}, n_seeds {n_seeds}, train_share {train_share}"
-        raise ConfigError(f"{given}; allowed: from 1, from 1, between 0 and 1.")
-    keys, start = keys_from(fit_options), int(fit_options.get("random_state", 0))
-    verify(adata, keys)
-    data, source = prepare(adata, keys, fit_options.get("mask_var"))
-    var = adata.var.iloc[np.flatnonzero(gene_mask(adata, fit_options.get("mask_var")))]
+        values = f"n_splits is {n_splits}, n_seeds {n_seeds}, train_share {train_share}"
+        raise ConfigError(f"{values}; allowed: from 1, from 1, between 0 and 1.")
+    options = FitOptions.read(keywords)
+    keys, start = options.keys, int(options.random_state)
+    data, source = prepare(adata, verify(adata, keys), keys)
+    var = adata.var.iloc[np.flatnonzero(gene_mask(adata, keys.mask_var))]
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
     runs: list[Run] = []
     for number in range(n_splits):
@@ -148,7 +107,7 @@ def cross_validate(
         seen = AnnData(fold.train, obs=adata.obs.iloc[fold.cells], var=var)
         runs += judge_baselines(fold, number, inner)
         for name, seed in itertools.product(candidates, range(start, start + n_seeds)):
-            runs.append(judge_model(fold, number, seen, name, candidates[name], {**fit_options, "random_state": seed}))
+            runs.append(judge_model(fold, number, seen, name, candidates[name], dataclasses.replace(options, random_state=seed)))
     table = compared(runs)
     if key_added is not None:
         columns = {name: table[name].to_numpy(str if name in ("model", "kind") else float, na_value=np.nan) for name in table}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..checks import matrix
 from ..errors import ConfigError, unknown
-from ..tl.baselines import principal
+from ..tl._baselines import principal
 from ._figure import COLORS, GREY, MARKERS, beside, collide, drawing
 
 if TYPE_CHECKING:

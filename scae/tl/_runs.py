@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DivergenceError
+from ..evaluate import Split, deviance, explained, null, ratio
 from ..infer import denoised
 from ..presets import Preset
-from ..train import thread_count
-from .baselines import BASELINES
-from .fitting import FitOptions, fit_preset
-from .splits import Split, deviance, null, ratio
+from ._baselines import BASELINES
+from ._fit import FitOptions, fit_preset
 
 log = logging.getLogger("scae")
 NAN = float("nan")
@@ -44,9 +42,9 @@ class Run:
     null: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        explained, se = (NAN, NAN) if self.left is None else ratio(self.null - self.left, self.null)
-        self.row |= {"deviance_explained": explained, "se": se}
-        where = (self.row["split"], self.row["model"], explained, self.row["seconds"])
+        score, se = (NAN, NAN) if self.left is None else explained(self.left, self.null)
+        self.row |= {"deviance_explained": score, "se": se}
+        where = (self.row["split"], self.row["model"], score, self.row["seconds"])
         log.info("split %d, %s: %.4f of the held-out deviance explained (%.1f s)", *where)
 
 
@@ -65,19 +63,18 @@ def judge_baselines(fold: Split, number: int, seed: int) -> list[Run]:
     return runs
 
 
-def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, options: Mapping[str, Any]) -> Run:
+def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, options: FitOptions) -> Run:
     """One candidate, fitted to the training molecules ``seen``; options are those of a fit to the whole."""
-    here = FitOptions(**{**options, "layer": None, "mask_var": np.ones(seen.n_vars, bool)})  # type: ignore[typeddict-item]
-    row: dict[str, Any] = {"model": name, "kind": "model", "split": number, "seed": options["random_state"]}
+    here = replace(options, keys=replace(options.keys, layer=None, mask_var=(True,) * seen.n_vars))
+    row: dict[str, Any] = {"model": name, "kind": "model", "split": number, "seed": options.random_state}
     row |= {"n_parameters": 0, "n_latent": preset.spec.bottleneck.dim}
     began, left = time.perf_counter(), None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what there is to say of the counts was said of the whole
-            made, source = fit_preset(seen, preset, here)
-        row["n_parameters"] = sum(p.numel() for p in made.parameters())
-        with thread_count():
-            left = deviance(fold.test, denoised(made, source), fold.odds)
+            model, source = fit_preset(seen, preset, here)
+        row["n_parameters"] = sum(p.numel() for p in model.parameters())
+        left = deviance(fold.test, denoised(model, source), fold.odds)
     except DivergenceError as fault:
         log.warning("split %d, %s: %s", number, name, fault)
     return Run(row | {"seconds": time.perf_counter() - began}, left, deviance(fold.test, null(fold.train), fold.odds))

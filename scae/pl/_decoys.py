@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..batch import DataSpec
 from ..infer import denoised
 from ..presets import Preset
+from ..records import DataSpec
 from ..source import CountMatrix
-from ..train import thread_count
-from .fitting import FitOptions, fit_preset
+from ..tl._fit import FitOptions, fit_preset
 
 
 def permuted(counts: sp.csr_matrix, gene: int, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -66,18 +67,8 @@ def decoys(
     var = adata.var.set_axis(adata.var_names.astype(str)).loc[[*data.genes, *(gene for gene in genes for _ in range(n))]]
     var = var.set_axis([*data.genes, *(f"permuted {k}" for k in range(2 * n))])
     both = AnnData(sp.hstack([counts, *map(sp.csr_matrix, copies)], format="csr"), obs=adata.obs, var=var)
-    categorical = tuple(key for key, _ in data.categorical if key != data.batch_key)
-    options = FitOptions(
-        batch_key=data.batch_key,
-        categorical_covariates=categorical,
-        continuous_covariates=tuple(key for key, *_ in data.continuous),
-        size_factor=data.size_factor,
-        label_key=None if data.label is None else data.label[0],
-        mask_var=np.ones(len(var), bool),
-        random_state=seed,
-    )
-    model, again = fit_preset(both, preset, options)
-    with thread_count():
-        found = np.concatenate([block[:, data.n_genes :] for _, block in denoised(model, again, kind="rate", library_size=1e4)])
+    keys = replace(data.keys, layer=None, mask_var=(True,) * len(var))
+    model, again = fit_preset(both, preset, FitOptions(keys, random_state=seed))
+    found = np.concatenate([block[:, data.n_genes :] for _, block in denoised(model, again, kind="rate", library_size=1e4)])
     logged = np.log1p(found.astype(np.float64))
     return logged[:, :n], logged[:, n:]

@@ -1,0 +1,104 @@
+"""The data keys: where in AnnData a fit finds its inputs, for the verbs' keywords, the command line and model files alike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .errors import ConfigError
+from .fields import fields
+from .parts import option, record
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@record
+class DataKeys:
+    """Where in AnnData the inputs of a fit are.
+
+    Examples
+    --------
+    >>> DataKeys(batch_key="batch", categorical_covariates=("donor",)).categorical
+    ('batch', 'donor')
+    """
+
+    layer: str | None = option("layer that holds the counts; None for X", default=None)
+    batch_key: str | None = option("obs column of the batch, which the latent is to be free of", default=None)
+    categorical_covariates: tuple[str, ...] = option("further categorical obs columns for encoder and decoder", default=())
+    continuous_covariates: tuple[str, ...] = option("continuous obs columns for encoder and decoder", default=())
+    size_factor: str | None = option(
+        "obs column of the exposure; None for each cell's total over the modelled genes", default=None
+    )
+    label_key: str | None = option(
+        "obs column of cell labels, for a prior that uses them; missing values are unknown labels", default=None
+    )
+    mask_var: str | tuple[bool, ...] | None = option(
+        "genes to model: a var column, or one truth value per gene; None for var['highly_variable'] where present, otherwise all",
+        default=None,
+    )
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """All categorical covariates, the batch first."""
+        batch = () if self.batch_key is None else (self.batch_key,)
+        return tuple(dict.fromkeys((*batch, *self.categorical_covariates)))
+
+    @property
+    def further_categorical(self) -> tuple[str, ...]:
+        """The categorical covariates apart from the batch."""
+        return tuple(key for key in self.categorical if key != self.batch_key)
+
+
+KEYWORDS: dict[str, tuple[Any, str]] = {name: (field.default, field.doc) for name, field in fields(DataKeys).items()}
+
+
+def read_keys(keywords: Mapping[str, Any]) -> DataKeys:
+    """The data keys from the keywords of a verb; a lone name and an array are accepted where a sequence is expected.
+
+    Raises
+    ------
+    TypeError
+        If there is no such keyword.
+    ConfigError
+        If a value is not a name, or ``mask_var`` is not one truth value per gene.
+    """
+    values = dict(keywords)
+    for name in values:
+        if name not in KEYWORDS:
+            raise TypeError(f"unexpected keyword argument {name!r}; the data keys are {', '.join(KEYWORDS)}.")
+    for name in ("categorical_covariates", "continuous_covariates"):
+        if name in values:
+            values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
+    mask = values.get("mask_var")
+    if mask is not None and not isinstance(mask, str):
+        array = np.asarray(mask)
+        if array.dtype != bool or array.ndim != 1:
+            raise ConfigError(
+                f"mask_var has dtype {array.dtype} and shape {array.shape}; allowed: the name of a var column, or bool (genes,)."
+            )
+        values["mask_var"] = tuple(array.tolist())
+    return DataKeys(**values)
+
+
+def spelled_out(keywords: Mapping[str, tuple[Any, str]]) -> Callable[[F], F]:
+    """Spell out the ``**keywords`` of a verb in its signature and, at the line ``%(keywords)s``, in its docstring.
+
+    Parameters
+    ----------
+    keywords
+        Default and one line of help by name.
+    """
+
+    def decorate(verb: F) -> F:
+        signature = inspect.signature(verb)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=d) for name, (d, _) in keywords.items()]
+        verb.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        lines = [f"{name}\n        {doc[0].upper()}{doc[1:]}." for name, (_, doc) in keywords.items()]
+        verb.__doc__ = (verb.__doc__ or "").replace("%(keywords)s", "\n    ".join(lines))
+        return verb
+
+    return decorate

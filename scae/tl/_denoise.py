@@ -1,0 +1,150 @@
+"""Expected counts of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .. import parts
+from ..errors import ConfigError, unknown
+from ..infer import KINDS, denoised
+from ..keys import KEYWORDS, spelled_out
+from ..likelihoods import Likelihood
+from ..model import Autoencoder
+from ..records import DataSpec
+from ._fit import TRAINING, Model, fitted, spec_of
+from ._inputs import level_codes
+from ._writing import guard_layer, note
+
+
+@spelled_out(KEYWORDS | TRAINING)
+def denoise(
+    adata: AnnData,
+    model: Model = "denoiser",
+    *,
+    kind: str = "mean",
+    key_added: str = "denoised",
+    library_size: float = 1e4,
+    n_samples: int = 0,
+    genes: Sequence[str] | None = None,
+    at_batch: str | None = None,
+    **keywords: Any,
+) -> Autoencoder:
+    """Write each cell's expected counts to a layer, fitting the model first unless it is fitted; ``X`` is never touched.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, raw counts.
+    model
+        As in :func:`scae.tl.embed`. The default is not that of ``embed``: held-out molecules are predicted best by a latent with
+        a smaller KL weight and a deeper decoder than those that cluster best.
+    kind
+        ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts per ``library_size``.
+        ``"sample"``: one draw of the posterior predictive distribution, to check the model against the data.
+        ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] for counts X at a library size of ``library_size``. Compare this with
+        the mean of log-normalised values of cells of that depth; log1p of an expected count would be larger. For likelihoods of
+        molecules; exact to about 1e-7.
+    key_added
+        The layer, or with ``genes`` the ``obsm`` key, to write.
+    library_size
+        Library size of ``kind="rate"`` and ``kind="log_mean"``, counts.
+    n_samples
+        Draws of a random latent over which the mean is averaged; 0 decodes the latent's mean (by measurement no worse).
+    genes
+        Only these genes: a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with ``gene_dropout`` also
+        predicts genes that a query lacks.
+    at_batch
+        Decode every cell as if it came from this level of ``batch_key``.
+    %(keywords)s
+
+    Returns
+    -------
+    Autoencoder
+        The fitted model. ``adata`` gains ``layers[key_added]``, ``(cells, genes)`` float32, NaN for genes that are not modelled
+        (or ``obsm[key_added]``), and ``uns["scae"]``.
+
+    Raises
+    ------
+    ConfigError
+        If an option is not allowed, scae did not write the layer that is there, or the likelihood has no ``kind="log_mean"``.
+    ScaeError
+        As :func:`scae.tl.embed`.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.denoise(adata, genes=["CD3D"], plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> adata.obsm["denoised"].columns.tolist()
+    ['CD3D']
+    """
+    if kind not in KINDS or not library_size > 0 or n_samples < 0:
+        values = f"kind is {kind!r}, library_size {library_size}, n_samples {n_samples}"
+        raise ConfigError(f"{values}; allowed: {', '.join(map(repr, KINDS))}, above 0, from 0.")
+    if kind == "log_mean":
+        _check_molecules(spec_of(model).likelihood)
+    if genes is None:
+        guard_layer(adata, key_added)
+    _check_names(adata, model, genes, at_batch, keywords)
+    fitted_model, source = fitted(adata, model, keywords, may_lack=True)
+    batch = None if at_batch is None else _batch_code(fitted_model.data, at_batch)
+    seed = fitted_model.fitted.get("random_state", 0)
+    blocks = denoised(fitted_model, source, kind=kind, library_size=library_size, n_samples=n_samples, batch=batch, seed=seed)
+    if genes is None:
+        layer = np.full(adata.shape, np.nan, np.float32)
+        columns = adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))
+        there = np.flatnonzero(columns >= 0)
+        for rows, block in blocks:
+            layer[rows, columns[there]] = block[:, there]
+        adata.layers[key_added] = layer
+    else:
+        chosen = _positions(fitted_model.data, genes)
+        table = np.concatenate([block[:, chosen] for _, block in blocks])
+        adata.obsm[key_added] = pd.DataFrame(table, index=adata.obs_names, columns=list(genes))
+    place = f"layers[{key_added!r}]" if genes is None else f"obsm[{key_added!r}]"
+    how = {"kind": kind, "library_size": library_size, "n_samples": n_samples, "at_batch": at_batch}
+    note(adata, fitted_model, place, verb="denoise", **how)
+    return fitted_model
+
+
+def _check_molecules(likelihood: Likelihood) -> None:
+    if not likelihood.of_molecules:
+        able = [name for name in parts.names("likelihood") if parts.find("likelihood", name).of_molecules]  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"kind is 'log_mean', and {likelihood} does not say how many molecules are seen at a depth; allowed: "
+            f"{', '.join(able)}. Fit one of these, or take kind='mean'."
+        )
+
+
+def _check_names(
+    adata: AnnData, model: Model, genes: Sequence[str] | None, at_batch: str | None, keywords: Mapping[str, Any]
+) -> None:
+    """Find a wrong name before a fit is spent on it."""
+    known = model.data.genes if isinstance(model, Autoencoder) and model.input.takes_missing_genes else ()
+    for name in genes or ():
+        if name not in adata.var_names and name not in known:
+            raise unknown("gene", name, adata.var_names)
+    if at_batch is not None and not isinstance(model, Autoencoder):
+        batch_key = keywords.get("batch_key")
+        if batch_key is None:
+            raise ConfigError(f"at_batch is {at_batch!r}, but there is no batch_key.")
+        if batch_key in adata.obs and str(at_batch) not in set(adata.obs[batch_key].astype(str)):
+            raise unknown("level of " + batch_key, at_batch, sorted(set(adata.obs[batch_key].astype(str))))
+
+
+def _batch_code(data: DataSpec, at_batch: str) -> int:
+    if data.keys.batch_key is None:
+        raise ConfigError(f"at_batch is {at_batch!r}, but the model was fitted without batch_key. Fit it with one.")
+    return int(level_codes([str(at_batch)], "at_batch", data.batches)[0])
+
+
+def _positions(data: DataSpec, genes: Sequence[str]) -> list[int]:
+    place = {name: i for i, name in enumerate(data.genes)}
+    for name in genes:
+        if name not in place:
+            raise unknown("gene", name, data.genes, hint="genes takes genes that the model was fitted to.")
+    return [place[name] for name in genes]

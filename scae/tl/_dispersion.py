@@ -1,0 +1,70 @@
+"""The fitted dispersions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..infer import each_block
+from ..likelihoods import Parameters
+from ..likelihoods.base import CELL_GENE, GENE_BATCH, log_theta
+from ..model import Autoencoder
+from ..records import Cells, Counts
+from ..source import CountMatrix
+from ._fit import fitted
+from ._writing import note
+
+
+def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion") -> None:
+    """Write the fitted inverse dispersion θ (variance μ + μ²/θ) to ``var``, ``varm`` (per batch) or ``obsm`` (per cell).
+
+    Parameters
+    ----------
+    adata
+        Cells with the model's genes.
+    model
+        A fitted model with a negative-binomial likelihood.
+    key_added
+        ``var`` column, NaN for genes that are not modelled. For dispersions per batch, the ``varm`` key of a DataFrame with one
+        column per level of the batch key; for dispersions per cell, the ``obsm`` key of an array ``(cells, modelled genes)``.
+
+    Raises
+    ------
+    ConfigError
+        If the model's likelihood has no dispersion.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.fit(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> scae.tl.dispersion(adata, model)
+    >>> bool((adata.var["dispersion"].dropna() > 0).all())
+    True
+    """
+    fitted_model, source = fitted(adata, model, {})
+    axis = fitted_model.spec.likelihood.parameters().get("dispersion")
+    if axis is None:
+        raise ConfigError(f"the likelihood {fitted_model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have.")
+    if axis == CELL_GENE:
+        adata.obsm[key_added] = _per_cell(fitted_model, source)
+        return note(adata, fitted_model, f"obsm[{key_added!r}]", verb="dispersion")
+    theta = log_theta(Parameters(fitted_model.heads.free_values(), torch.ones(1, 1), 1.0)).detach().exp().cpu().numpy()
+    table = np.full((adata.n_vars, theta.size // len(fitted_model.data.genes)), np.nan, np.float32)
+    table[adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))] = np.atleast_2d(theta).T
+    if axis == GENE_BATCH and fitted_model.data.batches:
+        adata.varm[key_added] = pd.DataFrame(table, index=adata.var_names, columns=list(fitted_model.data.batches))
+        return note(adata, fitted_model, f"varm[{key_added!r}]", verb="dispersion")
+    adata.var[key_added] = table[:, 0]
+    return note(adata, fitted_model, f"var[{key_added!r}]", verb="dispersion")
+
+
+def _per_cell(model: Autoencoder, source: CountMatrix) -> NDArray[np.float32]:
+    def read(counts: Counts, cells: Cells) -> Tensor:
+        return log_theta(model.decode(model.encode(counts, cells).z, counts, cells)).exp()
+
+    return np.concatenate([theta.cpu().numpy() for _, theta in each_block(model, source, read)])

@@ -1,0 +1,80 @@
+"""The latent of each cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ..infer import latent
+from ..keys import KEYWORDS, spelled_out
+from ..model import Autoencoder
+from ._fit import TRAINING, Model, fitted
+from ._writing import note
+
+
+@spelled_out(KEYWORDS | TRAINING)
+def embed(
+    adata: AnnData, model: Model = "vae", *, key_added: str = "X_scae", with_sd: bool = False, **keywords: Any
+) -> Autoencoder:
+    """Write each cell's latent to ``obsm``, fitting the model first unless it is fitted.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, raw counts.
+    model
+        A preset's name, a preset or a specification: it is fitted, then applied. Or a fitted model: it is applied, genes are
+        matched by name (some may be missing for a model fitted with ``gene_dropout``), and of the keywords below only ``layer``
+        may be given.
+    key_added
+        Where in ``obsm`` to write.
+    with_sd
+        Also write the posterior standard deviation to ``obsm[f"{key_added}_sd"]`` (zero where the latent is a point).
+    %(keywords)s
+
+    Returns
+    -------
+    Autoencoder
+        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``. A model
+        with a codebook also writes the categorical ``obs[f"{key_added}_code"]``, and one with several codebooks
+        ``obsm[f"{key_added}_codes"]``, ``(cells, books)`` int64.
+
+    Raises
+    ------
+    GenesError
+        If genes of a fitted model are missing in ``adata``, unless it was fitted with the corruption ``gene_dropout``.
+    CategoryError
+        If a covariate has a level that a fitted model has not seen.
+    ScaeError
+        Where :func:`scae.check` finds an error, an option is not allowed, or training diverges.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.embed(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> adata.obsm["X_scae"].shape[0]
+    700
+    """
+    fitted_model, source = fitted(adata, model, keywords, may_lack=True)
+    mean, sd, codes = latent(fitted_model, source)
+    adata.obsm[key_added] = mean
+    if with_sd:
+        adata.obsm[f"{key_added}_sd"] = sd
+    note(adata, fitted_model, f"obsm[{key_added!r}]", verb="embed")
+    if codes is not None:
+        note(adata, fitted_model, _write_codes(adata, key_added, codes), verb="embed")
+    return fitted_model
+
+
+def _write_codes(adata: AnnData, key_added: str, codes: NDArray[np.int64]) -> str:
+    """Write each cell's codes ``(cells, books)``; returns where."""
+    if codes.shape[1] > 1:
+        adata.obsm[f"{key_added}_codes"] = codes
+        return f"obsm[{key_added + '_codes'!r}]"
+    levels = [str(code) for code in np.unique(codes)]  # in numeric order
+    adata.obs[f"{key_added}_code"] = pd.Categorical(codes[:, 0].astype(str), categories=levels)
+    return f"obs[{key_added + '_code'!r}]"

@@ -1,0 +1,52 @@
+"""Variants of a preset."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from .. import config
+from ..model import ModelSpec
+from ..presets import Preset
+from ._fit import as_preset
+
+
+def grid(base: str | Preset | ModelSpec, **options: Sequence[Any]) -> dict[str, Preset]:
+    """Every combination of some options of a preset, by name, for :func:`cross_validate`.
+
+    Parameters
+    ----------
+    base
+        A preset's name, a preset or a specification.
+    options
+        Values to try for each option, named as on the command line with underscores: ``bottleneck_dim=[8, 32]``,
+        ``likelihood=["nb", "zinb"]``, ``lr=[1e-3, 2e-3]``.
+
+    Returns
+    -------
+    dict
+        Presets by a name that says what differs between them.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such option.
+    ConfigError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> list(scae.tl.grid("denoiser", bottleneck_dim=[8, 32]))
+    ['denoiser bottleneck_dim=8', 'denoiser bottleneck_dim=32']
+    """
+    head, variants = base if isinstance(base, str) else "model", {}
+    for values in itertools.product(*options.values()):
+        chosen = dict(zip(options, values, strict=True))
+        varied = [f"{name}={_word(value)}" for name, value in chosen.items() if len(options[name]) > 1]
+        variants[" ".join([head, *varied])] = config.with_options(as_preset(base), chosen)
+    return variants
+
+
+def _word(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

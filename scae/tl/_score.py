@@ -1,0 +1,50 @@
+"""How badly a model explains each cell."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ..infer import score as score_cells
+from ..model import Autoencoder
+from ._fit import fitted
+from ._writing import note
+
+
+def score(
+    adata: AnnData, model: Autoencoder, *, key_added: str = "scae_score", n_samples: int = 10, layer: str | None = None
+) -> NDArray[np.float32]:
+    """Write how badly the model explains each cell, its negative ELBO in nats, to ``obs``.
+
+    Parameters
+    ----------
+    adata
+        Cells with the model's genes.
+    model
+        A fitted model.
+    key_added
+        Where in ``obs`` to write.
+    n_samples
+        Draws of a random latent over which the bound is averaged.
+    layer
+        The layer that holds these cells' counts; None for the one to which the model was fitted.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(cells,)`` float32, nats per cell, also in ``obs[key_added]``. Cells with more counts cost more nats: compare cells of
+        similar depth, or the same cells between models with the same likelihood.
+
+    Examples
+    --------
+    >>> adata = scae.datasets.pbmc68k_reduced()
+    >>> model = scae.tl.fit(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
+    >>> bool((scae.tl.score(adata, model) > 0).all())
+    True
+    """
+    fitted_model, source = fitted(adata, model, {"layer": layer})
+    nats = score_cells(fitted_model, source, n_samples=n_samples, seed=fitted_model.fitted.get("random_state", 0))
+    adata.obs[key_added] = nats
+    note(adata, fitted_model, f"obs[{key_added!r}]", verb="score", n_samples=n_samples)
+    return nats
