@@ -1,4 +1,4 @@
-# make demo | test | lint | workflow | notebooks: each makes .venv on first use, from pinned versions
+# make demo | test | lint | workflow | notebooks: on first use, each creates .venv with pinned versions
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ test: $(BIN)/.installed
 slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -m slow --ignore tests/workflows
 
-# workflows/scrnaseq on raw files made out of the embedded counts: lint, format, dry run, run on two cores, report; a killed run
+# test workflows/scrnaseq on raw files made from the built-in counts: lint, format, dry run, run on two cores, report, killed run
 workflow: $(BIN)/.workflow
 	$(BIN)/python -m pytest -m slow tests/workflows
 
@@ -28,7 +28,7 @@ $(BIN)/.workflow: $(BIN)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,workflow]'
 	touch $@
 
-# tutorials/: pages and scripts say the same, and every page runs; `make pages` writes the outputs anew
+# check that the pages in tutorials/ match their scripts and that every page runs; `make pages` stores fresh outputs
 notebooks: $(BIN)/.tutorials
 	$(BIN)/python -m pytest tests/test_tutorials.py
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 tutorials

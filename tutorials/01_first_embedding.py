@@ -14,16 +14,16 @@
 # %% [markdown]
 # # 01 · A first embedding inside a scanpy workflow
 #
-# **What you get.** A count autoencoder in the place where PCA usually stands: raw counts in, a small table of coordinates per cell
-# out, which scanpy's neighbours, UMAP and Leiden use as they would use PCA.
+# **What you will do.** Replace PCA with a count autoencoder. It takes raw counts and returns a few coordinates per cell (the *latent*).
+# scanpy's neighbours, UMAP and Leiden then use these coordinates exactly as they would use principal components.
 #
-# **Why.** PCA treats log-normalised values as if all were equally certain. They are not: a gene seen once in a shallow cell and a
-# gene seen a hundred times in a deep one carry very different evidence. A count model knows how noisy each count is and how many
-# molecules the cell had.
+# **Why.** PCA treats all log-normalised values as equally certain, but they are not. One molecule in a shallow cell and a hundred
+# molecules in a deep cell are very different evidence. A count model knows how noisy each count is and how many molecules were counted
+# in the cell.
 #
-# **What it is not.** It is not always better than PCA. This page puts both side by side and reads the numbers off.
+# **What not to expect.** A count autoencoder is not always better than PCA. This page compares the two and reports the numbers.
 #
-# It runs in about a minute on two cores and downloads nothing.
+# The page runs in about a minute on two cores and downloads nothing.
 
 # %%
 import tempfile
@@ -39,16 +39,16 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import scae
 
-warnings.filterwarnings("ignore", category=FutureWarning)  # remarks of other packages on their own future
-warnings.filterwarnings("ignore", message="IProgress not found")  # and on progress bars
+warnings.filterwarnings("ignore", category=FutureWarning)  # deprecation notices from other packages
+warnings.filterwarnings("ignore", message="IProgress not found")  # a notice about progress bars
 plt.rcParams["figure.dpi"] = 80
 
 # %% [markdown]
 # ## 1. Counts
 #
-# 700 blood cells of a 10x run (Zheng 2017), reduced to 765 variable genes and labelled by their makers. These are small data, and
-# much of the quality control has been done. To walk the same way on 2,700 cells × 32,738 genes, use the line that is commented out;
-# those cells come without labels, so leave out what colours or scores by `bulk_labels`.
+# The data are 700 blood cells from a 10x run (Zheng 2017), reduced to 765 variable genes and labelled by the authors. The data set is
+# small, and most of the quality control has already been done. To follow the same steps on 2,700 cells × 32,738 genes, use the line that
+# is commented out. Those cells come without labels, so skip everything that colours or scores by `bulk_labels`.
 
 # %%
 adata = scae.datasets.pbmc68k_reduced()
@@ -56,13 +56,14 @@ adata = scae.datasets.pbmc68k_reduced()
 adata
 
 # %% [markdown]
-# **A count model needs raw counts**: whole numbers, not normalised, not logged, not scaled. Most failures begin here, so ask.
+# **A count model needs raw counts**: whole numbers that have not been normalised, logged or scaled. Most failures start here, so check
+# first.
 
 # %%
 print(scae.check(adata))
 
 # %% [markdown]
-# What does it say when the matrix is wrong? Take the same cells after normalisation, as many files on the web hold them.
+# What does the check say when the matrix is wrong? Try the same cells after normalisation, which is how many public files store them.
 
 # %%
 logged = adata.copy()
@@ -71,12 +72,12 @@ scae.pp.log1p(logged)
 print(scae.check(logged))
 
 # %% [markdown]
-# It refuses, and names the layer where the counts are. The verbs below would refuse with the same words.
+# The check fails and names the layer that holds the counts. The functions below would stop with the same message.
 #
 # ## 2. Quality control and preparation
 #
-# `scae.pp` has scanpy's functions under scanpy's names, with the same numbers; use either. Look at the molecules and genes per cell
-# before you filter. You look for a tail of nearly empty droplets on the left and of doublets on the right.
+# `scae.pp` has scanpy's functions, under scanpy's names and with the same results, so you can use either. Look at the number of
+# molecules and genes per cell before you filter. Look for two tails: nearly empty droplets on the left and doublets on the right.
 
 # %%
 scae.pp.calculate_qc_metrics(adata, percent_top=None, inplace=True)
@@ -87,11 +88,11 @@ for panel, (column, title) in zip(panels, qc.items()):
     panel.set(xlabel=title, ylabel="cells")
 
 # %% [markdown]
-# One hump each and no tail at zero: the makers removed it. So the filters below are mild and remove nothing here; on data from your own
-# run they matter, and the thresholds should come from these pictures, not from a tutorial.
+# Each histogram has one peak and no tail at zero, because the authors had already removed it. The filters below are therefore mild and
+# remove nothing. On data from your own run they do matter. Take the thresholds from plots like these, not from a tutorial.
 #
-# Then the usual preparation. **The counts stay in a layer**, because `normalize_total` and `log1p` overwrite `X`. We keep the
-# log-normalised values for PCA and for testing markers.
+# Then prepare the data as usual. **Keep the counts in a layer**, because `normalize_total` and `log1p` overwrite `X`. The log-normalised
+# values are kept for PCA and for marker tests.
 
 # %%
 n_before = adata.n_obs
@@ -102,33 +103,35 @@ print(f"{n_before - adata.n_obs} cells removed; {adata.n_obs} cells × {adata.n_
 adata.layers["counts"] = adata.X.copy()
 scae.pp.normalize_total(adata, target_sum=1e4)
 scae.pp.log1p(adata)
-# With all genes of a genome, choose 2,000 here; scae then models those of var["highly_variable"]:
+# If you start from all genes, select 2,000 here; scae then models the genes in var["highly_variable"]:
 # scae.pp.highly_variable_genes(adata, n_top_genes=2000, flavor="seurat_v3", layer="counts")
 
 # %% [markdown]
 # ## 3. Embed
 #
-# One call fits the default model and writes `obsm["X_scae"]`. We say where the counts are; nothing else needs choosing. The default
-# is a variational autoencoder with a negative-binomial likelihood. While it learns, it sees each cell as a shallower run would have
-# seen it, and must explain the whole cell: so it learns what genes do together and not what single molecules happen to say.
+# One call fits the default model and writes `obsm["X_scae"]`. We only need to say where the counts are.
+#
+# The default is a variational autoencoder (VAE) with a negative-binomial likelihood. During training, the encoder sees a thinned copy of
+# each cell, as if the cell had been sequenced less deeply, and the decoder has to predict the full counts. The model therefore learns
+# which genes vary together, rather than which molecules happened to be captured.
 
 # %%
 model = scae.tl.embed(adata, layer="counts", random_state=0)
 print(adata.obsm["X_scae"].shape, adata.obsm["X_scae"].dtype)
 
 # %% [markdown]
-# **Look at the training.** Two things matter. The held-out loss (cells that were set aside) should fall and then lie flat: if it still
-# falls at the end, train longer. If it rises while the training loss falls, the model learns cells by heart; the best weights are kept,
-# at the dotted line, so a mild rise does no harm.
+# **Check the training.** The held-out loss, computed on cells that were set aside, should fall and then level off. If it is still falling
+# at the end, train longer. If it rises while the training loss falls, the model is overfitting. scae keeps the weights with the best
+# held-out loss (dotted line), so a mild rise does no harm.
 
 # %%
 axes = scae.pl.history(model)
 
 # %% [markdown]
-# ## 4. Neighbours, UMAP, Leiden: scanpy as always
+# ## 4. Neighbours, UMAP and Leiden, as usual
 #
-# `use_rep="X_scae"` is the only change in a scanpy script. For comparison the same is done with PCA, with the same settings, so each
-# graph needs a name. (Do not call one `"scae"`: scanpy would write it over `uns["scae"]`, the record of the model.)
+# `use_rep="X_scae"` is the only change to a scanpy script. For comparison we do the same with PCA and the same settings, so each graph
+# needs its own name. (Do not call a graph `"scae"`: scanpy would overwrite `uns["scae"]`, where the model is recorded.)
 
 # %%
 sc.pp.pca(adata, n_comps=30, random_state=0)
@@ -142,37 +145,41 @@ sc.tl.umap(adata, neighbors_key="near_scae", random_state=0)
 print({key: adata.obs[f"leiden_{key}"].nunique() for key in ("scae", "pca")}, "clusters")
 
 # %% [markdown]
-# `scae.pl.latent` draws a latent beside PCA, so that you never look at one alone. Each panel has its own UMAP.
+# `scae.pl.latent` draws a latent next to PCA, so that you always have a comparison. Each panel has its own UMAP.
 
 # %%
 axes = scae.pl.latent(adata, color=["bulk_labels", "leiden_scae", "total_counts"])
 
 # %% [markdown]
-# **What to look at.**
+# **What to look for.**
 #
-# * *Row 1.* Monocytes, dendritic cells, B cells and the CD34+ progenitors stand apart; the T cells form one land in which labels mix.
-#   These labels were given by comparing each cell with sorted populations. Some T-cell labels are uncertain themselves: that naive,
-#   memory and regulatory cells mix is no fault of a method, and no method parts them here.
-# * *Row 2.* Leiden clusters of the scae latent, drawn on both maps. Every one lies together in the PCA map too: both methods see the
-#   same groups. That is the best sign that a group is real.
-# * *Row 3.* Depth. If a whole axis follows the number of molecules *inside* a cell type, the embedding shows the machine and not the
-#   cell. Differences *between* types are real: dendritic cells hold more RNA than T cells.
+# * *Row 1: labels.* Monocytes, dendritic cells, B cells and CD34+ progenitors are separate. The T cells form one group in which the
+#   labels mix. The labels were assigned by comparing each cell with sorted populations, and some T-cell labels are uncertain. Naive,
+#   memory and regulatory T cells mix under both methods, so this is not a fault of either one.
+# * *Row 2: Leiden clusters of the scae latent*, drawn on both maps. Every cluster also stays together on the PCA map, so both methods
+#   see the same groups. Agreement between methods is the best sign that a group is real.
+# * *Row 3: depth.* If a gradient follows the number of molecules *within* a cell type, the embedding reflects sequencing depth and not
+#   biology. Differences *between* types are real: dendritic cells contain more RNA than T cells.
 #
-# UMAP bends distances, and its islands are easily over-read. So we also count.
+# UMAP distorts distances, and it is easy to read too much into its islands. So we also compute numbers.
 
 # %% [markdown]
-# ## 5. Against PCA, in numbers
+# ## 5. Comparison with PCA, in numbers
 #
-# Three questions. **Labels:** how well do Leiden clusters agree with the labels (normalised mutual information: 0 is chance, 1 is
-# equal), at the best of several resolutions? **Neighbours:** what share of a cell's 15 neighbours has its label? **Depth:** how
-# well does the latent predict a cell's depth within one type (R² of a linear fit within the monocytes)? Low is good.
+# We ask three questions.
 #
-# A model's figure depends on its seed. One number per method would hide that, so we fit thrice.
+# * **Labels:** how well do Leiden clusters agree with the labels? We report normalised mutual information (NMI: 0 is chance, 1 is
+#   identical) at the best of several resolutions.
+# * **Neighbours:** what share of a cell's 15 nearest neighbours has the same label?
+# * **Depth:** how well does the latent predict a cell's depth within one cell type? We report the R² of a linear fit within the monocytes.
+#   Lower is better.
+#
+# A model's result depends on its seed. A single number per method would hide that, so we fit the model three times.
 
 
 # %%
 def best_nmi(key: str) -> float:
-    """The best agreement of Leiden clusters with the labels over five resolutions."""
+    """NMI of Leiden clusters with the labels, at the best of five resolutions."""
     scores = []
     for resolution in (0.2, 0.4, 0.6, 1.0, 1.5):
         sc.tl.leiden(
@@ -184,14 +191,14 @@ def best_nmi(key: str) -> float:
 
 
 def neighbour_share(key: str) -> float:
-    """Mean share of a cell's neighbours that have its label."""
+    """Share of a cell's neighbours that have its label, mean over cells."""
     linked = adata.obsp[f"near_{key}_distances"].tocoo()
     label = adata.obs["bulk_labels"].cat.codes.to_numpy()
     return float((label[linked.row] == label[linked.col]).mean())
 
 
 def depth_r2(rep: str) -> float:
-    """R² of log depth on the first ten axes of a representation, in monocytes, adjusted for the number of axes."""
+    """Adjusted R² of log depth regressed on the first ten principal axes of a latent, within the monocytes."""
     mono = (adata.obs["bulk_labels"] == "CD14+ Monocyte").to_numpy()
     x, y = adata.obsm[rep][mono], np.log(adata.obs["total_counts"].to_numpy()[mono])
     u = np.linalg.svd(x - x.mean(0), full_matrices=False)[0][:, :10]
@@ -201,7 +208,7 @@ def depth_r2(rep: str) -> float:
 
 rows = {"PCA": (best_nmi("pca"), neighbour_share("pca"), depth_r2("X_pca"))}
 for seed in range(3):
-    if seed:  # seed 0 is fitted already
+    if seed:  # seed 0 has already been fitted
         scae.tl.embed(adata, layer="counts", key_added="X_again", random_state=seed)
         sc.pp.neighbors(adata, use_rep="X_again", n_neighbors=15, key_added="near_again", random_state=0)
     key, rep = ("again", "X_again") if seed else ("scae", "X_scae")
@@ -209,19 +216,20 @@ for seed in range(3):
 pd.DataFrame(rows, index=["label NMI", "neighbours of the same label", "depth in monocytes (R²)"]).T.round(3)
 
 # %% [markdown]
-# **Read it honestly.** The NMI is equal to within a hundredth, the neighbours agree by about one point more, and depth shows as much in
-# one as in the other. *On plain data of one run with clear types, PCA is as good, and simpler.* An autoencoder earns its place where
-# you need what PCA cannot give: batches taken out of the latent (`batch_key=`), new cells mapped into the same space (below), denoised
-# counts (tutorial 02), the uncertainty of each position (`with_sd=True`). The README has larger sets, on some of which it is ahead.
+# **What this shows.** The NMI values agree to within one hundredth. The share of neighbours with the same label is up to about one
+# percentage point higher for scae. Depth is about equally visible in both. *On simple data from one run with clear cell types, PCA is just
+# as good, and simpler.* An autoencoder is worth using when you need something that PCA cannot give: a latent without batch effects
+# (`batch_key=`), new cells mapped into the same space (section 7), denoised counts (tutorial 02), or the uncertainty of each cell's
+# position (`with_sd=True`). The README has larger data sets; on some of them scae is ahead of PCA.
 #
-# The three seeds say how much of a difference is luck. Never compare two methods by one run each.
+# The three seeds show how much of a difference is chance. Never compare two methods by one run each.
 
 # %% [markdown]
 # ## 6. Markers
 #
-# Test markers on **counts or log-normalised counts, never on denoised values**: a denoised gene borrows from other genes, its noise is
-# gone, and every test on it finds far too much (tutorial 02 shows this). The clusters came from the same genes, so p-values are too
-# small even so; read the order of genes, not the p-values.
+# Test markers on **counts or log-normalised counts, never on denoised values**. A denoised gene borrows information from other genes and
+# has lost its noise, so every test on it reports far too many genes (tutorial 02 shows this). Even on counts the p-values are too small,
+# because the clusters were computed from the same genes. Use the ranking of the genes, not the p-values.
 
 # %%
 sc.tl.rank_genes_groups(adata, "leiden_scae", method="wilcoxon", pts=True)
@@ -241,27 +249,28 @@ axes = sc.pl.dotplot(adata, known, groupby="cluster", show=False)
 # %% [markdown]
 # **What the markers add to the labels.**
 #
-# * *Cluster 4* is labelled B, but its top genes are MZB1, IGJ and TNFRSF17, and MS4A1 (CD20) is off: **plasma cells**. The labels had no
-#   such class. A cluster that disagrees with labels may be right.
-# * *Cluster 0* is labelled CD14+, with dendritic cells mixed in. It has FCGR3A (CD16) and LST1 and hardly any S100A8: **CD16+ monocytes**.
-# * *Cluster 8* has genes of NK cells (NKG7, GNLY) *and* of monocytes (LST1, CFD). Two cells in one droplet? Doublets hold the molecules
-#   of both cells. Look:
+# * *Cluster 4* is labelled B, but its top genes include MZB1, IGJ and TNFRSF17, and MS4A1 (CD20) is off: these are **plasma cells**. The
+#   labels had no such class. When a cluster disagrees with the labels, the cluster may be right.
+# * *Cluster 0* is mostly labelled CD14+ monocyte, with some cells labelled dendritic. It expresses FCGR3A (CD16) and LST1 and hardly any
+#   S100A8: these are **CD16+ monocytes**.
+# * *Cluster 8* expresses genes of NK cells (NKG7, GNLY) *and* of monocytes (LST1, CFD). Are these doublets? A doublet contains the
+#   molecules of two cells, so check the number of molecules per cell:
 
 # %%
 adata.obs.groupby("cluster", observed=True)["total_counts"].describe()[["count", "25%", "50%", "75%"]].round(0)
 
 # %% [markdown]
-# They do not: cluster 8 has about as many as cluster 0 alone (681 against 650 at the median), and two whole cells of clusters 0 and 1 would
-# have 1,140. So whole doublets are unlikely, but nineteen cells decide little. Other readings: a monocyte that took up debris, or a
-# rare type. What to do: look at all genes, run a doublet detector on the raw run, and see whether another sample has them too. *Do not
-# name a cluster by its UMAP place.*
+# Probably not. Cluster 8 has about as many molecules per cell as cluster 0 (medians 681 and 650), while a doublet of a cell from cluster
+# 0 and a cell from cluster 1 would have about 1,140. Whole doublets are therefore unlikely, but nineteen cells are too few to be sure.
+# Other explanations are monocytes that took up debris, or a rare cell type. To find out, look at all genes, run a doublet detector on the
+# raw run, and check whether another sample contains the same cells. *Do not name a cluster by its position on a UMAP.*
 
 # %% [markdown]
-# ## 7. Save, reload, new cells
+# ## 7. Save, reload, map new cells
 #
-# `model.save` writes one file: weights and settings, no pickle. A reloaded model is *applied*, not fitted again: genes are matched by
-# name, and the same cells get the same coordinates to the last bit. So may cells that the model has never seen. Below it is fitted to
-# 500 cells and maps the other 200.
+# `model.save` writes one file with the weights and settings; it contains no pickle. A reloaded model is *applied*, not fitted again.
+# Genes are matched by name, and the same cells get exactly the same coordinates. A model can also be applied to cells that it has never
+# seen. Below we fit a model to 500 cells and map the other 200.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -284,10 +293,11 @@ missed = new & (KNeighborsClassifier(15).fit(x[~new], y[~new]).predict(x) != y).
 print(f"X_scae: of those that do not, {y[missed].str.contains(' T|Cytotoxic|Memory').mean():.0%} are T cells")
 
 # %% [markdown]
-# New cells find their types nearly as well as cells that were fitted. Most that fail are T cells, whose labels mix in any case. A cell type that
-# the fitted cells lack would be forced among them, so look at `scae.tl.score(adata, model)`: it says how badly each cell is explained.
+# New cells find their type nearly as often as cells that were part of the fit. Most of those that do not are T cells, whose labels mix in
+# any case. A cell type that was absent from the fitted cells would be placed among the known types, so also look at
+# `scae.tl.score(adata, model)`: it reports how poorly the model explains each cell.
 #
-# The AnnData file keeps everything else. `uns["scae"]` records which model wrote what, with its settings and seed.
+# The AnnData file stores everything else. `uns["scae"]` records which model wrote which result, with its settings and seed.
 
 # %%
 del adata.obsm["X_again"], adata.obsm["X_reloaded"], adata.obsm["X_mapped"]
@@ -297,7 +307,7 @@ print(sorted(back.obsm), sorted(back.layers))
 print(sorted(back.uns["scae"]["written"]), "by scae", back.uns["scae"]["version"])
 
 # %% [markdown]
-# The same from a shell, for a pipeline:
+# The same steps in the shell, for a pipeline:
 #
 # ```sh
 # scae check counts.h5ad
@@ -306,16 +316,16 @@ print(sorted(back.uns["scae"]["written"]), "by scae", back.uns["scae"]["version"
 # scae embed ready.h5ad embedded.h5ad --model model.scae
 # ```
 #
-# ## What can go wrong
+# ## Troubleshooting
 #
-# | you see | likely reason | do |
+# | you see | likely reason | what to do |
 # |---|---|---|
-# | an error on raw counts | `X` is normalised | name the layer: `layer="counts"` |
-# | clusters follow donors or runs | batches | `scae.tl.embed(adata, batch_key="batch")`, and look at the batches in the picture |
-# | an axis follows depth within a type | empty droplets, doublets | go back to the filters |
+# | an error, although you have raw counts | `X` is normalised | name the layer: `layer="counts"` |
+# | clusters follow donors or runs | batch effects | `scae.tl.embed(adata, batch_key="batch")`, then colour the plot by batch |
+# | a gradient follows depth within a cell type | empty droplets, doublets | go back to the filters |
 # | a cluster whose markers are `MT-` or ribosomal genes | dying cells | go back to the filters |
-# | another seed moves clusters | few cells, or no clear groups | trust what several seeds agree on |
-# | a rare type has vanished | its genes were not chosen | more variable genes; look at its markers by name |
-# | PCA is as good | clear types, plain data | use PCA: it is simpler |
+# | clusters change with the seed | few cells, or no clear groups | trust only what several seeds agree on |
+# | a rare cell type has disappeared | its marker genes were not selected | use more variable genes; look at its markers by name |
+# | PCA is just as good | simple data with clear types | use PCA: it is simpler |
 #
 # Next: [02 · denoising](02_denoising.ipynb), [03 · compose your own](03_compose_your_own.ipynb).

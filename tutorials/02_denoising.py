@@ -12,22 +12,23 @@
 # ---
 
 # %% [markdown]
-# # 02 · Denoising: when to, how to tell signal from invention, how to choose the model
+# # 02 · Denoising: when to use it, signal or artefact, and how to choose a model
 #
-# A cell holds some hundred thousand messenger molecules; a droplet run counts a few thousand. Most zeros say "not sampled" and not "not
-# expressed". A denoiser replaces each count by what a model expects from the cell's *other* genes and from similar cells.
+# A cell holds some hundred thousand messenger RNA molecules; a droplet run counts a few thousand of them. Most zeros therefore mean "not
+# sampled", not "not expressed". A denoiser replaces each count by its expected value under a model that has learned from the cell's
+# *other* genes and from similar cells.
 #
-# That is a prediction, not a measurement. So this page asks of every result: **would it survive molecules that the model has not
+# The result is a prediction, not a measurement. So this page asks of every result: **would it hold for molecules that the model has not
 # seen?**
 #
 # | denoise for | do not denoise for |
 # |---|---|
-# | pictures of single genes over cells | tests of differential expression |
-# | gene–gene scatter, trajectories of marker genes | networks from gene–gene correlations |
-# | ordering cells by a weak gene | asking whether a gene is expressed at all in a rare cell |
-# | filling in before a method that cannot stand zeros | anything that a latent (tutorial 01) can do: clustering, neighbours |
+# | plots of single genes across cells | differential expression tests |
+# | gene–gene scatter plots, marker genes along a trajectory | networks from gene–gene correlations |
+# | ordering cells by a weakly expressed gene | deciding whether a gene is expressed at all in a rare cell |
+# | filling in values for a method that cannot handle zeros | anything a latent can do (tutorial 01): clustering, neighbours |
 #
-# It runs in about a minute and a half on two cores and downloads nothing.
+# The page runs in about a minute and a half on two cores and downloads nothing.
 
 # %%
 import dataclasses
@@ -47,8 +48,8 @@ from scae.corruptions import NoCorruption
 from scae.likelihoods import NB, ZINB, Poisson
 from scae.presets import Preset
 
-warnings.filterwarnings("ignore", category=FutureWarning)  # remarks of other packages on their own future
-warnings.filterwarnings("ignore", message="IProgress not found")  # and on progress bars
+warnings.filterwarnings("ignore", category=FutureWarning)  # deprecation notices from other packages
+warnings.filterwarnings("ignore", message="IProgress not found")  # a notice about progress bars
 plt.rcParams["figure.dpi"] = 80
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
@@ -59,10 +60,10 @@ adata
 # %% [markdown]
 # ## 1. Denoise
 #
-# `X` holds raw counts. One call fits the default for denoising and writes `layers["denoised"]`; the counts are never touched.
+# `X` holds raw counts. One call fits the default model for denoising and writes `layers["denoised"]`. The counts are never changed.
 #
-# We say how long to train outright, because later sections compare with it: section 4 shows the evidence that it is right for so
-# few cells.
+# We set the length of training by hand (500 steps), so that later sections can use the same setting. Section 4 shows the evidence that
+# this length suits so few cells.
 
 # %%
 short = scae.TrainPlan(min_steps=500, held_out=0.0)
@@ -82,28 +83,29 @@ shown = pd.DataFrame(
 shown.round(3)
 
 # %% [markdown]
-# Means stay, zeros turn into small expectations. A denoised value of 0.02 means "two such cells in a hundred would show one molecule";
-# it does not mean "expressed". Never count cells with `denoised > 0`: that is all of them.
+# The means stay about the same, and zeros become small expected values. A denoised value of 0.02 means "of a hundred such cells, about
+# two would show one molecule". It does not mean "expressed". Never count cells with `denoised > 0`: that is all of them.
 #
-# ## 2. Signal or invention? Two genes
+# ## 2. Signal or artefact? Two genes
 #
-# CD79A and CD79B are the two halves of the B-cell receptor's signal chain: B cells make both, others neither. They must correlate. But
-# denoisers make *everything* correlate, since all genes are predicted from one small code (Andrews & Hemberg 2018). So the picture
-# needs a null: what does the same model make of the same two genes after their counts were handed to other cells at random?
+# CD79A and CD79B are the two signalling chains of the B-cell receptor. B cells make both, other cells make neither, so the two must
+# correlate. But a denoiser makes *everything* correlate, because it predicts all genes from one small latent (Andrews & Hemberg 2018). We
+# therefore need a null: what does the same model make of the same two genes after their counts have been shuffled between cells?
 
 # %%
 axes = scae.pl.denoising(adata, "CD79A", "CD79B", model)
 
 # %% [markdown]
-# **How to read it.** Left to right: the raw counts; the denoised values; one typical pair of permuted copies, denoised, on the same
-# axes; and the correlations of all hundred permuted pairs. **Note how wide that heap is:** genes without any relation reach |r| = 0.4. The blue
-# line outside of it says that this relation is not of the model's making. A blue line inside the heap says nothing at all, however pretty the second panel looks.
+# **How to read it.** From left to right: the raw counts; the denoised values; one typical pair of shuffled copies after denoising, on the
+# same axes; and the correlations of all hundred shuffled pairs. **Note how wide this null distribution is:** genes without any relation
+# reach |r| = 0.4. The blue line lies outside it, so the model did not create this relation. If the blue line lies inside it, the
+# correlation tells you nothing, however convincing the second panel looks.
 #
-# Mark also the first panel: the raw correlation is there already. Denoising should *sharpen* a relation that raw counts hint at. Where
-# the raw counts show none, be twice as careful.
+# Look at the first panel too: the raw counts are already correlated. Denoising should *sharpen* a relation that the raw counts hint at.
+# If the raw counts show none, be very careful.
 #
-# Is the relation between cell types, or also among the cells of one type? Only the second would be news. Look within the B cells, and at
-# pairs that should not go together.
+# Does the relation hold only between cell types, or also among the cells of one type? Only the second would be news. So we look within
+# the B cells, and at pairs of genes that should not go together.
 
 # %%
 depth = np.asarray(adata.X.sum(1), np.float64).ravel()
@@ -127,17 +129,23 @@ rows = {
 pd.DataFrame(rows, index=["raw r", "denoised r"]).T.round(2)
 
 # %% [markdown]
-# Signs stay and sizes grow. CD79A with CD79B, and LYZ with CST3, were correlated before; CD3D and LYZ were apart. Within B cells the
-# correlation is half as large: most of what the first row shows is that B cells differ from the rest, which we knew. CD4 and CD8A in T
-# cells are the instructive pair. Helper and killer cells do exclude each other, so the sign is right; but of CD4 and CD8A the raw counts
-# hold few molecules, and −0.17 has become −0.58. The *direction* is in the data; the *strength* is the model's.
+# The signs stay the same and the correlations get stronger. CD79A with CD79B, and LYZ with CST3, were already positively correlated. CD3D
+# with LYZ was already negatively correlated.
 #
-# ## 3. Signal or invention? All genes
+# Within B cells the correlation of CD79A with CD79B is about half as large. Most of the first row is therefore the difference between B
+# cells and all others, which we knew already.
+#
+# CD4 and CD8A in T cells are the instructive pair. A helper T cell expresses CD4 and a cytotoxic T cell CD8A, so the negative sign
+# is right. But the raw counts contain few molecules of these two genes, and −0.17 has become −0.58. The *direction* comes from the data;
+# the *strength* comes from the model.
+#
+# ## 3. Signal or artefact? All genes
 #
 # ### Decoys
 #
-# Make twenty genes that carry no biology: take twenty real genes and hand their molecules to random cells, deep cells getting more.
-# Denoise them among all others. Whatever structure they show afterwards, the model has put there.
+# Now make twenty genes that carry no biology. Take twenty real genes and distribute their molecules over the cells at random, in
+# proportion to each cell's depth. Denoise these decoys together with all real genes. Any structure they show afterwards was created by
+# the model.
 
 # %%
 rng = np.random.default_rng(0)
@@ -154,12 +162,12 @@ values = {"raw": np.log1p(both.toarray() / depth[:, None] * 1e4), "denoised": np
 
 
 def correlations(x: np.ndarray) -> np.ndarray:
-    """|r| of all pairs of columns."""
+    """|r| for every pair of columns."""
     return np.abs(np.corrcoef(x.T)[np.triu_indices(x.shape[1], 1)])
 
 
 def called(x: np.ndarray, genes: np.ndarray) -> int:
-    """How many genes a Wilcoxon test calls different between monocytes and B cells (false discovery rate 0.05)."""
+    """Number of genes that a Wilcoxon test calls different between monocytes and B cells (false discovery rate 0.05)."""
     first, second = (x[(mixed.obs["bulk_labels"] == label).to_numpy()] for label in ("CD14+ Monocyte", "CD19+ B"))
     return int((false_discovery_control(mannwhitneyu(first, second).pvalue)[genes] < 0.05).sum())
 
@@ -177,25 +185,28 @@ pd.DataFrame(
 ).round(3)
 
 # %% [markdown]
-# **Here is the invention, in the open.** Decoys have nothing to do with each other, and yet their median |r| is three times what it
-# was. Of twenty genes without any biology, nine are called different between monocytes and B cells: the model gives each a slight
-# dependence on the code, and without noise the slightest difference is significant. So are nine tenths of the real genes, against half
-# in the raw counts. (Three decoys pass in the raw values also: log-normalised values keep a trace of depth, and the two types differ in
-# depth.)
+# **This is what the model makes up.** The decoys have nothing to do with each other, yet after denoising their median |r| is three times
+# as large. Nine of the twenty are called different between monocytes and B cells. The reason: the model lets each gene depend slightly on
+# the latent, and once the noise is gone, the slightest difference is significant. For the same reason nine tenths of the real genes are
+# called different, against half in the raw counts. (Three decoys are called different in the raw values too. Log-normalised values keep a
+# trace of depth, and the two cell types differ in depth.)
 #
-# Two rules follow. **Never test on denoised values. Never build a gene network from them.** A correlation of 0.3 there is nothing.
+# Two rules follow. **Never test on denoised values. Never build a gene network from them.** A correlation of 0.3 between denoised genes
+# means nothing.
 #
-# ### A thinned replicate
+# ### A replicate made by thinning
 #
-# The best judge is a second run of the same cells. It can be had: give each molecule to run A or to run B by the toss of a coin. Given
-# the cell, A and B are independent, so what the model learns from A and finds again in B is signal.
+# The best check would be a second sequencing run of the same cells. We can simulate one: assign each molecule to run A or to run B by
+# tossing a coin. Given the cell, A and B are independent, so anything a model learns from A and finds again in B is signal.
 #
-# Fit to A. Sort the cells by what the model predicts for a gene, cut them into ten groups, and ask what B says of each group. On the
-# diagonal the model is right. Where B is *flatter* than the prediction, the model invents differences. One number per gene: the
-# **slope** of B on the prediction. 1 is calibrated; 0.5 says that half of the predicted differences are not there.
+# Fit the model to A. For each gene, sort the cells by the model's prediction, cut them into ten groups, and compare with the counts in B.
+# If the groups lie on the diagonal, the model is right. If B is *flatter* than the prediction, the model predicts differences that do not
+# exist. We summarise each gene by one number, the **slope** of B on the prediction: 1 means well calibrated; 0.5 means that only half of
+# the predicted difference is real.
 #
-# Three models: the default for denoising (β 0.1: a loose code), the same with a full KL cost (β 1), and one that is made to fail, with
-# no corruption, no cost on the code, and long training, so that it learns the noise by heart.
+# We compare three models: the default for denoising (a small KL weight, β = 0.1), the same with the full KL weight (β = 1), and one that
+# is designed to fail. The last one, called *by heart*, has no corruption, no penalty on the latent and long training, so that it memorises
+# the noise.
 
 # %%
 halves = AnnData(adata.X.copy(), adata.obs[["bulk_labels"]].copy(), pd.DataFrame(index=adata.var_names))
@@ -216,7 +227,7 @@ for name, (candidate, plan) in {
 
 
 def slopes(prediction: np.ndarray) -> np.ndarray:
-    """Slope of run B on the prediction, gene by gene."""
+    """Slope of run B on the prediction, one per gene."""
     x, y = prediction - prediction.mean(0), fresh - fresh.mean(0)
     return np.asarray((x * y).sum(0)).ravel() / np.maximum(np.asarray((x * x).sum(0)).ravel(), 1e-12)
 
@@ -244,37 +255,40 @@ for panel, gene in zip(panels, ["LYZ", "CD3D", "NKG7", middling]):
     top = 1.1 * max(panel.get_xlim()[1], panel.get_ylim()[1])
     panel.plot([0, top], [0, top], color="black", lw=0.8, ls="--")
     for scale in (panel.set_xscale, panel.set_yscale):
-        scale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))  # room for the low groups
+        scale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))  # spreads out the low groups
     panel.set(xlim=(0, top), title=gene, xlabel="predicted from run A, per 10⁴", ylabel="seen in run B, per 10⁴")
     panel.legend(fontsize=7, frameon=False, loc="upper left")
     panel.set_ylim(0, 1.9 * top)
     panel.locator_params(nbins=6)
 
 # %% [markdown]
-# Read the table first.
+# Start with the table.
 #
-# * **Raw counts predict a second run badly**: of the difference between two cells' counts of a typical gene only a sixth is there in run
-#   B. That is the case *for* denoising.
-# * **The denoiser** is right to about an eighth for the hundred most variable genes, the markers. For the typical gene its differences
-#   are too wide: four tenths of them are not there. Trust it for strong genes, and be careful with weak ones.
-# * **A full KL cost (β = 1)** is more cautious, and closer to 1 for the typical gene; for the strongest markers it gains nothing (LYZ). If you
-#   look at weak genes, take it.
-# * **By heart** is hardly better than no model for the typical gene, though LYZ looks well. Its layer looks as smooth as the others; no
-#   picture of it alone would have told.
+# * **Raw counts predict a second run badly.** For a typical gene, only a sixth of the difference between two cells' counts reappears in
+#   run B. This is the case *for* denoising.
+# * **The denoiser** is right to within about an eighth for the hundred most variable genes, which include the markers. For the typical
+#   gene its predicted differences are too large: four tenths of them are not real. Trust it for strong genes, and be careful with weak
+#   ones.
+# * **The full KL weight (β = 1)** is more cautious, and its slope is closer to 1 for the typical gene. For the strongest markers it gains
+#   nothing (see LYZ). Use it if you look at weak genes.
+# * **By heart** is hardly better than raw counts for the typical gene, although LYZ looks good. Its denoised layer looks as smooth as the
+#   others, so no plot of that layer alone would have revealed the problem.
 #
-# In the picture, markers lie near the diagonal for all. The last panel is a gene of middling variance: groups that are predicted
-# to differ several-fold hardly differ in run B. Such genes are most of the layer, and one sees it only this way.
+# In the figure, the three markers lie near the diagonal for all models. The last panel shows a gene of intermediate variance. Groups that
+# are predicted to differ several-fold hardly differ in run B. Most genes in the layer are like this one, and only a comparison like this
+# one shows it.
 #
-# (Run A has half the molecules. With all of them each model does better than this.)
+# (Run A has only half of the molecules. With all of them, every model does better than shown here.)
 #
 # ## 4. Choose the model by evidence
 #
-# Which model, which size, how long to train? The held-out molecules decide. `scae.tl.cross_validate` hides a tenth of the molecules,
-# fits each candidate to the rest and asks what share of the hidden molecules' deviance it explains beyond *gene mean × depth*: 0 is no
-# better than the gene mean, below 0 is worse. Three baselines stand beside: the gene mean, the raw counts shrunk towards it, and PCA.
+# Which model, which latent size, how long to train? Let held-out molecules decide. `scae.tl.cross_validate` holds out a tenth of the
+# molecules and fits each candidate to the rest. The score is the share of the held-out Poisson deviance that the candidate explains beyond
+# *gene mean × depth*: 0 is no better than the gene mean, below 0 is worse. Three baselines are scored as well: the gene mean, the raw
+# counts shrunk towards it, and PCA.
 #
-# `scae.tl.choose` then takes the *simplest* candidate that is within one standard error of the best, if it also beats the best baseline
-# by more than one.
+# `scae.tl.choose` then takes the *simplest* candidate within one standard error of the best, provided that it also beats the best baseline
+# by more than one standard error.
 
 # %%
 candidates = {
@@ -292,17 +306,17 @@ print(choice.model)
 print(choice.reason)
 
 # %% [markdown]
-# **What it says.** (The number beside a name is how many weights it has; filled marks are within one standard error of the best.)
+# **What this shows.** (The number next to a name is its number of weights. Filled markers are within one standard error of the best.)
 #
-# * A code of two numbers a cell is too small, one of eight is enough, and thirty-two are no better: so eight it is.
-# * 150 steps are too few, and 1,500 are too many: with only 700 cells the model begins to learn them by heart. The default plan
-#   therefore stops after 75 passes over the cells (`max_epochs`), which are 450 steps here. With your own data, ask as here.
-# * *By heart* is no better than PCA: what it gains by flexibility it spends on noise.
+# * Two latent dimensions are too few, eight are enough, and thirty-two are no better. So the choice is eight.
+# * 150 steps are too few and 1,500 are too many: with only 700 cells, the model starts to overfit. The default plan therefore stops after
+#   75 passes over the cells (`max_epochs`), which is 450 steps here. On your own data, run this comparison again.
+# * *By heart* is no better than PCA: it spends its flexibility on fitting noise.
 #
 # ### "Do not denoise this"
 #
-# A good test must be able to say no. Make cells without any structure: the same depths, the same gene means, nothing else. There is
-# nothing to learn, and every difference that a denoiser shows would be invented.
+# A good test must be able to say no. Make cells without any structure, with the same depths and the same gene means but nothing else.
+# There is nothing to learn, so any difference that a denoiser shows would be made up.
 
 # %%
 share = totals / totals.sum()
@@ -313,20 +327,20 @@ print(verdict.model)
 print(verdict.reason)
 
 # %% [markdown]
-# `model` is `None`. Take that answer when you get it. Cells that are all alike, very shallow or very few end there.
+# `model` is `None`. If you get this answer, accept it. You will get it when cells are all alike, very shallow or very few.
 #
 # ## 5. Depth
 #
-# A cell with twice the molecules has twice the counts of everything, and so, by default, has its denoised version:
+# A cell with twice as many molecules has, on average, twice the count of every gene. By default its denoised values keep that difference:
 #
 # | `kind=` | values | use it for |
 # |---|---|---|
-# | `"mean"` | expected counts at the cell's own depth | comparison with its raw counts |
-# | `"rate"` | expected counts per 10⁴ of the modelled genes | comparison between cells: pictures, scatter |
-# | `"log_mean"` | expected log-normalised value | comparison with means of scanpy's log-normalised values |
-# | `"sample"` | a draw of counts | checks of the model |
+# | `"mean"` | expected counts at the cell's own depth | comparison with the cell's raw counts |
+# | `"rate"` | expected counts per 10⁴ counts of the modelled genes | comparison between cells: plots, scatter plots |
+# | `"log_mean"` | expected log-normalised values | comparison with means of scanpy's log-normalised values |
+# | `"sample"` | counts drawn from the model | checking the model |
 #
-# Within one type depth is mostly technical. How strongly do genes follow it in the monocytes?
+# Within one cell type, depth is mostly technical. How strongly do genes follow it in the monocytes?
 
 # %%
 mono = (adata.obs["bulk_labels"] == "CD14+ Monocyte").to_numpy()
@@ -339,11 +353,12 @@ for kind in ("mean", "rate", "log_mean"):
 pd.DataFrame(follows).T.round(2)
 
 # %% [markdown]
-# With `"mean"` a gene follows depth because the cell was sampled deeply; with `"rate"` the typical gene does not. Some genes still do, at
-# one depth or the other: large cells may differ from small ones in earnest. Compare *between* cells with `"rate"`.
+# With `"mean"`, a gene follows depth because some cells were sampled more deeply than others. With `"rate"`, the typical gene does not.
+# Some genes still do: large cells may really differ from small ones. Use `"rate"` to compare *between* cells.
 #
-# And `log_mean`? The logarithm of an expectation is larger than the expectation of a logarithm, most of all for weak genes. So
-# `log1p` of a denoised rate is *not* on the scale of log-normalised raw values. At the median depth of these cells, over monocytes:
+# What is `log_mean` for? The logarithm of a mean is larger than the mean of the logarithms, and the gap is largest for weakly expressed
+# genes. So `log1p` of a denoised rate is *not* on the same scale as log-normalised raw values. Compare the means over the monocytes, at the
+# median depth of all cells:
 
 # %%
 typical = float(np.median(depth))
@@ -360,13 +375,14 @@ compared = pd.DataFrame(
 compared.loc[["LYZ", "FCER1G", "CD3D", "CD8A", "MS4A1"]].round(2)
 
 # %% [markdown]
-# For LYZ all three nearly agree. For CD3D, a T-cell gene that monocytes show only here and there, `log1p` of the rate is twice the raw
-# mean, and for CD8A and MS4A1 several times; `log_mean` lands near the raw values. Whoever draws raw and denoised values on one logarithmic axis needs it.
+# For LYZ the three nearly agree. CD3D is a T-cell gene that only a few monocytes show; there `log1p` of the rate is twice the raw mean. For
+# CD8A and MS4A1 it is several times the raw mean. `log_mean` stays close to the raw values. Use it whenever you plot raw and denoised
+# values on the same logarithmic axis.
 #
 # ## 6. Are the zeros explained?
 #
-# Before you blame "dropout" for zeros, ask whether counting noise explains them. For each gene: the share of cells without a count,
-# seen and expected. On the diagonal nothing is left to explain.
+# Before you blame "dropout" for the zeros, ask whether counting noise explains them. For each gene, compare the observed share of cells
+# without a count with the share that the model expects. For a gene on the diagonal, nothing is left to explain.
 
 # %%
 base = scae.presets.find("denoiser")
@@ -378,27 +394,30 @@ for panel, likelihood in zip(panels, (Poisson(), NB(), ZINB())):
     panel.set_title(f"{type(likelihood).__name__}: {panel.get_title(loc='left').split(': ')[1]}", loc="left")
 
 # %% [markdown]
-# All three lie near the diagonal: **the zeros of these data are what counting few molecules gives.** Zero inflation (ZINB) gains nothing, and
-# its error is the largest; both it and the negative binomial expect slightly *more* zeros than there are. So no zero here needs a
-# separate cause, and none should be "repaired" for being a zero. If many genes lay well above the line, the likelihood would be too narrow;
-# if single genes do, look at them: batch effects and ambient RNA look so.
+# With all three likelihoods the genes lie near the diagonal: **the zeros in these data are what you expect from counting few molecules.**
+# Zero inflation (ZINB) gains nothing, and its calibration error is the largest of the three. ZINB and the negative binomial both expect
+# slightly *more* zeros than there are. So no zero here needs a separate cause, and none should be "repaired" just because it is a zero.
+#
+# If many genes lay well above the line, the likelihood would allow too little variation. If only single genes do, look at them one by
+# one: batch effects and ambient RNA look like this.
 
 # %%
 ax = scae.pl.mean_variance(adata, model)
 
 # %% [markdown]
-# Grey: the genes. Dashed: pure counting noise. Blue: noise of a cell around its own expectation, as fitted. Orange adds the differences
-# between cells; it should run through the middle of the grey, as it does. Genes high above are the markers, which differ between types
-# far more than other genes of their mean. Were the blue curve up among them, the model would call biology noise.
+# Grey points: the genes. Dashed line: Poisson counting noise alone. Blue line: the fitted noise of a cell's count around its own expected
+# value. Orange line: the same plus the differences between cells. The orange line should run through the middle of the grey points, and it
+# does. Points far above it are the marker genes, which differ between cell types far more than other genes with the same mean. If the blue
+# line were as high as these points, the model would be treating biology as noise.
 #
 # ## Checklist
 #
-# 1. Raw counts in? `scae.check(adata)`.
-# 2. Does the choice beat the baselines on held-out molecules? `scae.tl.cross_validate`, `scae.tl.choose`. If not, stop.
-# 3. Is the relation you see outside its null? `scae.pl.denoising(adata, "A", "B", model)`.
-# 4. Is it there in raw counts too, at least its sign? If not, do not believe it.
-# 5. Do known pairs behave: together, apart, and *within* one type?
-# 6. Compare cells at one depth: `kind="rate"`.
-# 7. Tests, p-values, networks: on counts, never on the denoised layer.
+# 1. Are these raw counts? `scae.check(adata)`.
+# 2. Does the model beat the baselines on held-out molecules? `scae.tl.cross_validate`, `scae.tl.choose`. If not, stop.
+# 3. Does the relation you see lie outside its null distribution? `scae.pl.denoising(adata, "A", "B", model)`.
+# 4. Is the relation present in the raw counts, at least in its sign? If not, do not believe it.
+# 5. Do known gene pairs behave as they should: together, apart, and *within* one cell type?
+# 6. Do you compare cells at one depth? `kind="rate"`.
+# 7. Run tests and build networks on counts, never on the denoised layer.
 #
 # Next: [03 · compose your own](03_compose_your_own.ipynb). Before: [01 · a first embedding](01_first_embedding.ipynb).

@@ -14,22 +14,22 @@
 # %% [markdown]
 # # 03 · Compose your own autoencoder
 #
-# PCA, the denoising autoencoder, DCA, the VAE, the VQ-VAE and the sparse autoencoder look like different methods from different papers.
-# They are one machine with different parts. In scae a model is a *value*, made of parts on a rail:
+# PCA, the denoising autoencoder, DCA, the VAE, the VQ-VAE and the sparse autoencoder look like different methods from different papers. In
+# fact they are one pipeline with different parts. In scae, a model is a specification of these parts:
 #
 #     counts → corruption → transform → network (encoder) → bottleneck (+ prior) → network (decoder) → likelihood
 #
 # | part | the question it answers |
 # |---|---|
-# | corruption | what is hidden from the encoder while it learns? |
-# | transform | on which scale does it see the counts? |
-# | network | how flexible is the map, each way? |
-# | bottleneck | what may a cell's code be: any numbers, few that are on, one of 32 states, bits, a cloud? |
-# | prior | where do codes lie if nothing is known? |
+# | corruption | what is hidden from the encoder during training? |
+# | transform | on which scale does the encoder see the counts? |
+# | network | how flexible are the encoder and the decoder? |
+# | bottleneck | what form does a cell's latent take: free numbers, a few active units, one of 32 states, bits, a distribution? |
+# | prior | where do we expect latents to lie before we see any data? |
 # | likelihood | how noisy is a count? |
 #
-# **Why care?** Because the right part depends on your question. This page puts fourteen members of the family on the same 700 cells,
-# looks at each, and then writes a new part in one cell. It runs in about a minute and a half on two cores and downloads nothing.
+# **Why does this matter?** Because the right part depends on your question. This page fits fourteen models to the same 700 cells, compares
+# them, and then adds a new part in a single notebook cell. It runs in about a minute and a half on two cores and downloads nothing.
 
 # %%
 import dataclasses
@@ -52,9 +52,9 @@ from scae.likelihoods import NB, GaussianLikelihood, Poisson
 from scae.networks import MLP, Linear
 from scae.priors import Mixture
 
-warnings.filterwarnings("ignore", category=FutureWarning)  # remarks of other packages on their own future
-warnings.filterwarnings("ignore", message="IProgress not found")  # and on progress bars
-warnings.filterwarnings("ignore", message="Changing the sparsity structure")  # scanpy's neighbours of cells that share a code
+warnings.filterwarnings("ignore", category=FutureWarning)  # deprecation notices from other packages
+warnings.filterwarnings("ignore", message="IProgress not found")  # a notice about progress bars
+warnings.filterwarnings("ignore", message="Changing the sparsity structure")  # from scanpy's neighbours, when cells share a code
 plt.rcParams["figure.dpi"] = 80
 
 adata = scae.datasets.pbmc68k_reduced()
@@ -68,7 +68,8 @@ adata.obs["type"].value_counts().to_frame()
 # %% [markdown]
 # ## 1. A model is a value
 #
-# Each part has defaults, so you name only what differs. Two models with the same parts are equal; `print` shows all of it.
+# Every part has defaults, so you name only what you want to change. Two models with the same parts are equal, and `print` shows all
+# settings.
 
 # %%
 spec = scae.ModelSpec(corruption=Masking(0.3), bottleneck=Deterministic(dim=10), likelihood=Poisson())
@@ -77,7 +78,7 @@ for kind in ("corruption", "transform", "network", "bottleneck", "likelihood"):
 print(spec == dataclasses.replace(spec), spec == dataclasses.replace(spec, likelihood=NB()))
 
 # %% [markdown]
-# A typing error, or a number that cannot be, is caught before anything is trained.
+# Misspelt names and impossible values are caught before any training starts.
 
 # %%
 for wrong in (lambda: Masking(1.3), lambda: Deterministic(dim=0), lambda: scae.presets.find("scvii")):
@@ -87,9 +88,9 @@ for wrong in (lambda: Masking(1.3), lambda: Deterministic(dim=0), lambda: scae.p
         print(f"{type(error).__name__}: {error}")
 
 # %% [markdown]
-# ## 2. The family
+# ## 2. Fourteen models
 #
-# Read down: each line changes one or two parts of a line above.
+# Read the list from top to bottom: each line changes one or two parts of a line above it.
 
 # %%
 linear_decoder = MLP(decoder_hidden=())
@@ -109,15 +110,15 @@ family = {
     "sparse": scae.ModelSpec(bottleneck=Sparse(dim=32, weight=0.5), network=linear_decoder, corruption=Thinning()),
     "scae's default": scae.presets.find("vae").spec,
 }
-plan = scae.TrainPlan(min_steps=300, held_out=0.0)  # one short plan for all
+plan = scae.TrainPlan(min_steps=300, held_out=0.0)  # the same short plan for all models
 models = {name: scae.tl.embed(adata, spec, key_added=f"X_{name}", plan=plan, random_state=0) for name, spec in family.items()}
 
 # %% [markdown]
-# All fourteen latents, each with its own UMAP.
+# Here are all fourteen latents, each with its own UMAP.
 
 # %%
 colors = dict(zip(adata.obs["type"].cat.categories, ["#0072B2", "#000000", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]))
-order = np.random.default_rng(0).permutation(adata.n_obs)  # so that no type lies on top of all others
+order = np.random.default_rng(0).permutation(adata.n_obs)  # so that no type is drawn on top of all others
 figure, panels = plt.subplots(3, 5, figsize=(12, 7.2), layout="constrained")
 for panel, name in zip(panels.flat, family):
     sc.pp.neighbors(adata, use_rep=f"X_{name}", random_state=0)
@@ -131,12 +132,13 @@ for cell_type, color in colors.items():
 legend = panels.flat[-1].legend(loc="center", frameon=False)
 
 # %% [markdown]
-# **They agree.** Six groups stand in every panel, and the second B group (plasma cells, tutorial 01) and the second dendritic group in nearly
-# every one. What fourteen different codes show alike is in the data. What differs is the shape *within* groups: bits make tight knots
-# (many cells share a code), VQ and sparse codes make long ones, and the size of gaps means nothing.
+# **They agree.** Every panel shows the six groups. Nearly every panel also shows a second group of B cells (the plasma cells of tutorial
+# 01) and a second group of dendritic cells. What fourteen different latents have in common is in the data. They differ in the shape
+# *within* the groups: bits give tight knots (many cells share a code), and VQ and sparse latents give elongated shapes. The size of the
+# gaps between groups means nothing.
 #
-# Now in numbers. **Held-out deviance explained** (tutorial 02: higher is better; 0 is the gene mean) says what the model knows of
-# molecules it has not seen. **NMI** says how well six k-means groups of the latent agree with the six types.
+# Now the numbers. **Held-out deviance explained** (tutorial 02; higher is better, 0 is the gene mean) measures what the model knows about
+# molecules that it has not seen. **NMI** measures how well six k-means clusters of the latent agree with the six cell types.
 
 # %%
 table = scae.tl.cross_validate(adata, family, n_splits=1, plan=plan, random_state=0)
@@ -144,7 +146,7 @@ scores = table.set_index("model")
 
 
 def nmi(latent: np.ndarray) -> float:
-    """Agreement of k-means with the types, mean of five starts."""
+    """NMI of k-means clusters with the types, mean of five seeds."""
     groups = [KMeans(6, n_init=10, random_state=seed).fit_predict(latent) for seed in range(5)]
     return float(np.mean([normalized_mutual_info_score(adata.obs["type"], group) for group in groups]))
 
@@ -162,23 +164,26 @@ summary.index.name = None
 summary
 
 # %% [markdown]
-# Read it by pairs that differ in one part.
+# Compare pairs of models that differ in one part.
 #
-# * **The likelihood matters most.** The same linear network explains .05 with squared errors on log values and .16 with counts. (The PCA
-#   baseline of tutorial 02 has .13: its rank is chosen and its values are brought back to each gene's total, which squares alone miss.)
-# * **Depth of the network matters little here.** Linear for counts, with an eighth of the weights, is as good as the autoencoder to within
-#   a standard error or so. On 700 cells that is no surprise.
-# * **Hiding molecules or a cost on the code helps a little**: denoising and contractive are above the plain autoencoder, whose only guard
-#   is its narrow code. Too much cost (β = 4) or too narrow a code (states, bits, sparse) loses.
-# * **Clusters hardly care.** All NMI lie within .67 to .71. Do not choose a model by that column.
+# * **The likelihood matters most.** The same linear network explains .05 with squared errors on log values and .16 with a count likelihood.
+#   (The PCA baseline of tutorial 02 reaches .13, because its rank is tuned and its values are rescaled to each gene's total.)
+# * **Network depth matters little here.** The linear model for counts has an eighth of the weights and matches the autoencoder to within
+#   about one standard error. With 700 cells this is no surprise.
+# * **Corruption or a penalty on the latent helps a little.** Denoising and contractive score above the plain autoencoder, whose only
+#   protection against overfitting is its narrow latent. Too strong a penalty (β = 4) or too narrow a latent (states, bits, sparse) costs
+#   accuracy.
+# * **Clustering hardly changes.** All NMI values lie between .67 and .71. Do not choose a model by that column.
 #
-# The standard errors are over cells and do not know of seeds: differences of .005 here are not worth a sentence.
+# The standard errors are over cells and do not include the variation between seeds. Differences of .005 are not worth discussing here,
+# and that includes the gain from denoising.
 #
-# ## 3. What a code can be
+# ## 3. What the latent can be
 #
 # ### One of 32 states: VQ
 #
-# The code of a cell is the number of a state, like a cluster that was learned together with the counts. `embed` writes it to `obs`.
+# The latent of a cell is the number of a state. A state is like a cluster, but it is learned together with the model of the counts.
+# `embed` writes the state to `obs`.
 
 # %%
 states = pd.crosstab(adata.obs["X_VQ-VAE, 32 codes_code"], adata.obs["type"])
@@ -188,10 +193,10 @@ print(f"{len(states)} of 32 states are used; {right:.0%} of the cells are of the
 states.loc[states.sum(axis=1).sort_values(ascending=False).index[:8]]
 
 # %% [markdown]
-# ### Few that are on: sparse
+# ### A few active units: sparse
 #
-# Each unit of a sparse code is a gene programme (a column of the linear decoder), and each cell switches on a few. Which genes, in which
-# cells?
+# Each unit of a sparse latent is a gene programme (a column of the linear decoder), and each cell activates a few of them. Which genes
+# belong to which unit, and in which cells is it active?
 
 # %%
 code, loadings = adata.obsm["X_sparse"], models["sparse"].coder.loadings().detach().numpy()
@@ -207,13 +212,14 @@ for cell_type in adata.obs["type"].cat.categories:
 pd.DataFrame(rows, index=["unit", "on in its type", "on elsewhere", "genes"]).T
 
 # %% [markdown]
-# Several units read like a textbook: MS4A1, BANK1 and BLK for B cells, CLEC10A, LYZ and CST3 for dendritic cells, LYPD2 and CFD for the CD16+
-# monocytes. But a third of the units serve six types: the small ones, NK and CD34+, have none of their own and fall to the unit that T
-# cells use. Weight of the cost, number of units and length of training decide how many are used.
+# Several units match textbook knowledge: MS4A1, BANK1 and BLK for B cells; CLEC10A, LYZ and CST3 for dendritic cells; LYPD2 and CFD for
+# CD16+ monocytes. But only a third of the units are used, for six cell types. The small groups, NK and CD34+, have no unit of their own:
+# they share the one that T cells use. The weight of the penalty, the number of units and the length of training determine how many units
+# are used.
 #
-# ### A cloud: the VAE's uncertainty
+# ### A distribution: the VAE's uncertainty
 #
-# A VAE says how sure it is of each cell. Shallow cells should be less sure.
+# A VAE reports how certain it is about each cell's position. Shallow cells should be less certain.
 
 # %%
 scae.tl.embed(adata, models["VAE"], key_added="X_vae", with_sd=True)
@@ -230,17 +236,18 @@ panels[0].set_ylabel("posterior sd,\nmean over dimensions")
 print(f"all cells: r = {np.corrcoef(np.log(depth), spread)[0, 1]:.2f}")
 
 # %% [markdown]
-# Over all cells nothing is to be seen, because types differ in depth *and* in how well they are explained. Within the T cells it is as it
-# should be: shallow cells are less certain. Among monocytes and dendritic cells it is barely there. So take these numbers as a ranking
-# within a type, not as error bars.
+# Over all cells there is no relation, because cell types differ in depth *and* in how well they are explained. Within the T cells the
+# relation is as expected: shallow cells are less certain. Within monocytes and dendritic cells it is barely visible. Use these values to
+# rank cells within one type, not as error bars.
 #
-# ## 4. One part of your own
+# ## 4. A part of your own
 #
-# Suppose you want the encoder to see **square roots** of normalised counts in place of logarithms: the square root makes the noise of a
-# Poisson count alike for rare and abundant genes. There is no such part. A new part is one class with `@part`: its name, its options
-# with their ranges, and what it does.
+# Suppose you want the encoder to see the **square roots** of normalised counts instead of their logarithms. The square root makes the noise
+# of Poisson counts similar for rare and abundant genes. scae has no such transform, so we write one. A new part is one class with `@part`:
+# its name, its options with their allowed ranges, and what it does.
 #
-# A transform has two duties: a value for each stored count (zeros must stay zero, so that sparse stays sparse), and the way back.
+# A transform has two methods. `__call__` computes a value for each stored count (zeros must stay zero, so that the data stay sparse).
+# `inverse` maps values back to counts.
 
 # %%
 from scae.parts import option, part
@@ -249,7 +256,7 @@ from scae.transforms import Transform
 
 @part("transform", "sqrt_normalized")
 class SqrtNormalized(Transform):
-    """√(count / total · target): the noise of a Poisson count becomes alike for all genes."""
+    """√(count / total · target): makes the noise of Poisson counts similar for all genes."""
 
     target_sum: float = option("total that every cell is scaled to", default=1e3, low=1.0)
 
@@ -263,8 +270,8 @@ class SqrtNormalized(Transform):
 
 
 # %% [markdown]
-# That is all. It goes with any other part, into `print`, JSON and model files, and it is judged as the others are: two models, each with
-# both transforms, on the same held-out molecules.
+# That is all. The new part can be combined with any other part and works in `print`, JSON and model files. We judge it like the others: two
+# models, each with both transforms, on the same held-out molecules.
 
 # %%
 base = {"VAE": family["VAE"], "sparse": family["sparse"]}
@@ -281,28 +288,30 @@ with tempfile.TemporaryDirectory() as folder:
     print(scae.load(Path(folder) / "mine.scae").spec == rivals["VAE, sqrt"])
 
 # %% [markdown]
-# The square root is a little better than the logarithm in both models, on these cells. The transform was new to the package a minute ago,
-# and nothing else was changed. Whoever loads such a model elsewhere needs the class there too: put it into a file of your own and
-# import it before `scae.load`.
+# On these cells the square root is slightly better than the logarithm in both models. The transform was unknown to scae until we defined it
+# above, and nothing else had to change. To load such a model elsewhere, the class must be available there too: put it in a file of your
+# own and import that file before you call `scae.load`.
 #
-# One data set and two splits are a hint and no more. Before you adopt a part, ask other data.
+# One data set and two splits are no more than a hint. Before you adopt a part, test it on other data.
 #
-# ## 5. Which one?
+# ## 5. Which model should I use?
 #
-# | you want | take | because |
+# | you want | use | because |
 # |---|---|---|
-# | clusters, neighbours, trajectories | the default of `embed` | one default was chosen on five data sets |
-# | a denoised layer | `scae.tl.cross_validate` decides | it depends on depth, size and noise |
-# | gene programmes to read | `Sparse` with a linear decoder, or `Linear` | a unit is a list of genes |
-# | states, a compact atlas index | `VQ`, `Binary` | a cell is a number, or bits that search fast |
-# | uncertainty of positions | any `Gaussian` | it says how sure it is |
-# | the figure of an old paper again | a preset: `"dca"`, `"scvi"`, `"ldvae"` … | parts *and* plan as published |
+# | clusters, neighbours, trajectories | the default of `embed` | this one default was chosen on five data sets |
+# | a denoised layer | what `scae.tl.cross_validate` finds best | it depends on depth, number of cells and noise |
+# | readable gene programmes | `Sparse` with a linear decoder, or `Linear` | each unit is a list of genes |
+# | discrete states, or a compact index for an atlas | `VQ`, `Binary` | a cell becomes a number, or bits that can be searched fast |
+# | the uncertainty of each cell's position | any `Gaussian` | it reports how certain it is |
+# | to reproduce a published model | a preset: `"dca"`, `"scvi"`, `"ldvae"` … | parts *and* training settings as published |
 #
 # **What can go wrong.**
 #
-# * *A short plan is not a fair plan.* All models here had 300 steps. Some papers' models want other plans: presets carry theirs.
-# * *More parts, more ways to be lucky.* With fourteen candidates and one split, the best is best partly by chance. Use several splits and
-#   seeds and the one-standard-error rule of `scae.tl.choose`.
-# * *One score is not your question.* The best at held-out molecules need not be the best at clusters; look at both columns.
+# * *A short plan is not a fair plan.* All models here were trained for 300 steps. Some published models need other training settings; the
+#   presets include them.
+# * *With many candidates, one wins by luck.* With fourteen candidates and one split, the best is partly the best by chance. Use several
+#   splits and seeds, and the one-standard-error rule of `scae.tl.choose`.
+# * *One score does not answer every question.* The model that explains held-out molecules best need not give the best clusters. Look at
+#   both columns.
 #
-# The same from a shell: `scae parts` lists all parts, `scae fit counts.h5ad m.scae --bottleneck vq --bottleneck-n-codes 32` composes.
+# In the shell, `scae parts` lists all parts, and `scae fit counts.h5ad m.scae --bottleneck vq --bottleneck-n-codes 32` composes a model.

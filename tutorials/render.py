@@ -1,7 +1,7 @@
-"""Run the tutorials and store what they show: each ``.py`` (jupytext's py:percent) becomes the ``.ipynb`` beside it.
+"""Run the tutorials and store their outputs: each ``.py`` (jupytext py:percent) becomes the ``.ipynb`` next to it.
 
-``python tutorials/render.py [01 …]``; without arguments all of them. A page that warns, fails or names a path of this machine is
-not written.
+``python tutorials/render.py [01 …]``; without arguments, all of them. A page is not written if it fails, warns or shows a path of
+this machine.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-MOST = 1_000_000  # bytes of a page
+MOST = 1_000_000  # largest size of a page, in bytes
 PRIVATE = re.compile(r"/(?:home|root|tmp|work|usr|opt|Users)/\S*")
 
 
 def rendered(script: Path) -> nbformat.NotebookNode:
-    """The executed page: cells numbered, without timings or names of this machine."""
+    """The executed page, with numbered cells and without timings."""
     page = jupytext.read(script)
     page.metadata = {"jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": page.metadata["kernelspec"]}
     NotebookClient(page, timeout=900, record_timing=False, resources={"metadata": {"path": str(HERE)}}).execute()
@@ -34,7 +34,7 @@ def rendered(script: Path) -> nbformat.NotebookNode:
 
 
 def faults(page: nbformat.NotebookNode) -> list[str]:
-    """What no reader should meet in the outputs."""
+    """Problems in the outputs: warnings, paths of this machine, a file that is too large."""
     found = []
     for cell in page.cells:
         for output in cell.get("outputs", ()):
@@ -47,7 +47,7 @@ def faults(page: nbformat.NotebookNode) -> list[str]:
 
 
 def main() -> int:
-    """Render what is named; the exit code is the number of pages that were not written."""
+    """Render the named pages; the exit code is the number of pages that were not written."""
     wrong = 0
     for script in sorted(HERE.glob("[0-9]*.py")):
         if len(sys.argv) > 1 and script.name[:2] not in sys.argv[1:]:

@@ -1,7 +1,8 @@
-"""Tables of docs/presets.md, from the rows of a benchmark: ``python presets_table.py rows.jsonl > tables.md``.
+"""Make the tables of docs/presets.md from benchmark results: ``python presets_table.py rows.jsonl > tables.md``.
 
-A row is a JSON object with ``data``, ``method`` ("scae:PRESET") and what was measured; a later row of the same fit stands in for
-an earlier one. One table a measure, presets by data sets, the best of each column in bold; first their means over the sets.
+Each row of the input is a JSON object with ``data``, ``method`` ("scae:PRESET") and the measured values. If a fit occurs twice,
+the later row counts. The output starts with means over the data sets, followed by one table per measure (presets × data sets).
+The best value of each column is in bold.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def number(value: float, measure: str) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Presets by columns; ``table.attrs["measures"]`` says what each column measures."""
+    """Markdown table with one row per preset; ``table.attrs["measures"]`` names the measure of each column."""
     measures = dict(zip(table.columns, table.attrs["measures"], strict=True))
     shown = {name: [number(v, m) for v in table[name]] for name, m in measures.items()}
     for name, m in measures.items():

@@ -1,7 +1,7 @@
-"""Training cells per second of scVI's architecture: scvi-tools against scae, alternating in one process.
+"""Training speed of scvi-tools and scae on scVI's architecture, in cells per second, alternating in one process.
 
 usage: train_speed.py [cells=18000] [genes=2000] [share stored=0.13] [rounds=5]; needs scvi-tools (pip install 'scae[bench]').
-A run is five epochs, its set-up included.
+Each run is five epochs and includes the set-up.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EPOCHS = 5
 
 
 def counts(cells: int, genes: int, stored: float) -> ad.AnnData:
-    """Poisson-gamma counts of which about a share ``stored`` is not zero."""
+    """Gamma-Poisson counts; ``stored`` is the approximate share of nonzero entries."""
     rng = np.random.default_rng(0)
     rate = rng.gamma(0.3, 1.0, genes)
-    rate *= np.log(1 / (1 - stored)) / rate.mean() * 1.3  # uneven genes store less than even ones would
+    rate *= np.log(1 / (1 - stored)) / rate.mean() * 1.3  # 1.3: genes of unequal abundance have fewer nonzeros
     x = rng.poisson(rng.gamma(4.0, 0.25, (cells, 1)) * rate).astype(np.float32)
     return ad.AnnData(sp.csr_matrix(x))
 
@@ -52,7 +52,7 @@ def scae_run(adata: ad.AnnData) -> float:
     base = scae.presets.find("scvi")
     preset = Preset(replace(base.spec, likelihood=NB()), replace(base.plan, epochs=EPOCHS))
     began = time.perf_counter()
-    with scae.threads.use(torch.get_num_threads()):  # as many as scvi-tools takes
+    with scae.threads.use(torch.get_num_threads()):  # as many threads as scvi-tools uses
         scae.tl.fit(adata, preset, device="cpu")
     return time.perf_counter() - began
 
@@ -66,7 +66,7 @@ def main() -> None:
     for _ in range(rounds + 1):
         seconds["scvi-tools"].append(scvi_run(adata.copy()))
         seconds["scae"].append(scae_run(adata.copy()))
-    rates = {who: cells * EPOCHS / np.array(times[1:]) for who, times in seconds.items()}  # the first round compiles
+    rates = {who: cells * EPOCHS / np.array(times[1:]) for who, times in seconds.items()}  # the first round compiles kernels
     for who, rate in rates.items():
         print(f"{who:<11} {np.median(rate):8.0f} cells/s  (from {rate.min():.0f} to {rate.max():.0f})")
     print(f"ratio of medians {np.median(rates['scae']) / np.median(rates['scvi-tools']):.2f}")

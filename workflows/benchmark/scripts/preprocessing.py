@@ -1,9 +1,9 @@
-"""scae.pp against scanpy.pp on one matrix, alternating in one process: seconds, ratios, memory, compilation.
+"""Compare scae.pp with scanpy.pp on one matrix, alternating in one process: seconds, ratios, memory, compilation time.
 
 usage: preprocessing.py [--cells 50000] [--genes 20000] [--stored 2300] [--rounds 4] [--out table.tsv]
 
-The medians leave out each side's first call, in which kernels are loaded or compiled. ``noise`` is the median absolute
-deviation of the ratio over rounds, relative to its median; a plain copy of the matrix is timed beside each verb.
+The medians leave out the first call of each package, in which kernels are loaded or compiled. ``noise`` is the median absolute
+deviation of the ratio over rounds, divided by its median. For reference, a plain copy of the matrix is timed with each function.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOP = {"n_top_genes": 2000}
 
 
 def matrix(cells: int, genes: int, stored: int) -> sp.csr_matrix:
-    """Counts whose genes have gamma-distributed shares."""
+    """Random counts; the genes' shares are gamma-distributed."""
     rng = np.random.default_rng(0)
     share = rng.gamma(0.3, 1, genes)
     draws = int(stored * 1.3)
@@ -44,7 +44,7 @@ def matrix(cells: int, genes: int, stored: int) -> sp.csr_matrix:
 
 
 def pipeline(pp: Any, adata: AnnData) -> None:
-    """What a user types, verb by verb."""
+    """The usual pipeline, one function call after another."""
     pp.calculate_qc_metrics(adata, qc_vars=["mt"], inplace=True, percent_top=(50,))
     pp.filter_cells(adata, min_genes=200)
     pp.filter_genes(adata, min_cells=3)
@@ -55,7 +55,7 @@ def pipeline(pp: Any, adata: AnnData) -> None:
 
 
 def recipe(pp: Any, adata: AnnData) -> None:
-    """The pipeline: fused where there is a recipe."""
+    """The pipeline in one call: ``recipe`` for scae, the usual functions for scanpy."""
     if pp is scae.pp:
         pp.recipe(adata, qc_vars=["mt"], **TOP)
     else:
@@ -63,7 +63,7 @@ def recipe(pp: Any, adata: AnnData) -> None:
 
 
 def normalise_and_log(pp: Any, adata: AnnData) -> None:
-    """The two that follow each other."""
+    """``normalize_total`` followed by ``log1p``."""
     pp.normalize_total(adata, target_sum=1e4)
     pp.log1p(adata)
 
@@ -82,7 +82,7 @@ STEPS: dict[str, Callable[[Any, AnnData], object]] = {
 
 
 class Peak:
-    """The most memory this process took during a ``with`` block, above what it had before."""
+    """Peak memory of this process during a ``with`` block, above its memory at the start."""
 
     def __enter__(self) -> Peak:
         self.start = self.most = self._now()
@@ -107,8 +107,8 @@ class Peak:
 
 
 def timed(base: AnnData, step: Callable[[Any, AnnData], object], pp: Any) -> tuple[float, float]:
-    """Seconds, and gigabytes above the start."""
-    gc.collect()  # anndata's views are cycles: without this, matrices of earlier rounds are still there
+    """Seconds, and peak gigabytes above the start."""
+    gc.collect()  # anndata's views form reference cycles: without this, matrices of earlier rounds stay in memory
     adata = base.copy()
     with Peak() as peak:
         start = time.perf_counter()
@@ -118,7 +118,7 @@ def timed(base: AnnData, step: Callable[[Any, AnnData], object], pp: Any) -> tup
 
 
 def compare(base: AnnData, name: str, rounds: int) -> dict[str, object]:
-    """One row of the table."""
+    """One row of the table: one function, both packages."""
     found = np.array([[timed(base, STEPS[name], pp) for pp in (sc.pp, scae.pp)] for _ in range(rounds)])
     seconds, memory = found[1:, :, 0], found[1:, :, 1].max(axis=0)
     ratios = seconds[:, 0] / seconds[:, 1]
@@ -155,7 +155,7 @@ for _ in range(2):
 
 
 def fresh_process(cache: str) -> str:
-    """Seconds of the first and the second pipeline in a new process."""
+    """Seconds of the first and the second run of the pipeline in a new process."""
     code = FRESH.format(folder=os.path.dirname(os.path.dirname(scae.__file__)))
     env = os.environ | {"NUMBA_CACHE_DIR": cache}
     return ", ".join(
@@ -164,7 +164,7 @@ def fresh_process(cache: str) -> str:
 
 
 def main() -> None:
-    """Print the table, and write it where asked."""
+    """Print the table, and write it to a file if ``--out`` is given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("cells", 50_000), ("genes", 20_000), ("stored", 2300), ("rounds", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -1,4 +1,4 @@
-"""Raw 10x-style files out of real counts that scae brings along: a 10x h5, a matrix folder, and an h5ad.
+"""Make raw files from the real counts that come with scae: a 10x h5 file, a 10x matrix folder and an h5ad file.
 
 usage: make_data.py FOLDER
 """
@@ -16,7 +16,7 @@ from scae.datasets import pbmc68k_reduced
 
 
 def write_10x_h5(adata: AnnData, path: Path) -> None:
-    """Cell Ranger 3's layout: genes by columns of a CSC matrix whose columns are cells."""
+    """Write the layout of Cell Ranger 3: a CSC matrix, genes × cells."""
     counts = adata.X.tocsr()
     with h5py.File(path, "w") as file:
         matrix = file.create_group("matrix")
@@ -31,7 +31,7 @@ def write_10x_h5(adata: AnnData, path: Path) -> None:
 
 
 def write_10x_mtx(adata: AnnData, folder: Path) -> None:
-    """Cell Ranger 3's folder of three gzipped files."""
+    """Write the folder of Cell Ranger 3, with three gzipped files."""
     folder.mkdir(parents=True, exist_ok=True)
     with gzip.open(folder / "matrix.mtx.gz", "wb") as file:
         mmwrite(file, adata.X.T.tocoo().astype(np.int32), field="integer")
@@ -43,7 +43,7 @@ def write_10x_mtx(adata: AnnData, folder: Path) -> None:
 
 def main(folder: Path) -> None:
     adata = pbmc68k_reduced()
-    part = np.random.default_rng(0).permutation(adata.n_obs) % 3  # three samples of one kind of cells
+    part = np.random.default_rng(0).permutation(adata.n_obs) % 3  # three random samples of the same cells
     bare = [AnnData(adata.X[part == i], obs=adata.obs[part == i][[]], var=adata.var[[]]) for i in range(3)]
     folder.mkdir(parents=True, exist_ok=True)
     write_10x_h5(bare[0], folder / "a.h5")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The workflow from raw files to the report, on two cores: run.sh [FOLDER]  (.test/out)
+# Run the workflow from raw files to the report, on two cores: run.sh [FOLDER]  (default: .test/out)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.test/out}

@@ -1,4 +1,4 @@
-# What the cells are: neighbours, clusters, a map, marker genes.
+# Neighbours, clusters, UMAP and marker genes.
 
 
 rule cluster:

@@ -1,4 +1,4 @@
-# The configuration, checked before anything runs, and what the rules ask of it.
+# Checks the configuration before anything runs; helper functions for the rules.
 import csv
 import difflib
 import json
@@ -22,7 +22,7 @@ TYPES = {
 
 
 def validate_against(name, value, where):
-    """Stop at the first value that the schema of that name does not allow, and say its path."""
+    """Stop at the first value that the named schema does not allow, and report its path."""
     schema = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
     model = json.loads((SCHEMAS / "model.schema.json").read_text())
     registry = Registry().with_resource(
@@ -36,7 +36,7 @@ def validate_against(name, value, where):
 
 
 def explanation(fault):
-    """One line: the path, what is there, what is allowed."""
+    """One line: the path, the value found, and the values allowed."""
     keys = fault.absolute_path
     path = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys).lstrip(
         "."
@@ -68,7 +68,7 @@ def explanation(fault):
 
 
 def read_samples(path):
-    """The sample sheet by sample, every row checked."""
+    """The sample sheet as a dict of rows by sample name; every row is checked."""
     if not Path(path).is_file():
         raise WorkflowError(f"config: samples is {path!r}, and there is no such file")
     with open(path, newline="") as sheet:
@@ -94,7 +94,7 @@ def read_samples(path):
 
 
 def covariates():
-    """The columns of the sample sheet that cells are given."""
+    """The columns of the sample sheet that are copied to the cells."""
     return [
         key for key in next(iter(samples.values())) if key not in ("path", "format")
     ]
@@ -112,7 +112,7 @@ def denoise_options():
 
 
 def model_file(wildcards):
-    """The configured model, or the one that was chosen by evidence."""
+    """The configured model, or the one chosen by cross-validation."""
     return (
         "results/select/model.json"
         if config["select"]["enabled"]
@@ -130,7 +130,7 @@ def sweep_points():
 
 
 def memory(factor):
-    """Megabytes that grow with the input's size."""
+    """Memory in megabytes: ``factor`` times the size of the input, at least 4000."""
     return lambda wildcards, input: max(4000, int(factor * input.size_mb))
 
 

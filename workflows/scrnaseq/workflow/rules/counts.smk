@@ -1,4 +1,4 @@
-# Samples in any of three formats → checked, filtered counts of all cells in one file.
+# From samples in any of three formats to the checked, filtered counts of all cells in one file.
 
 
 rule read_sample:

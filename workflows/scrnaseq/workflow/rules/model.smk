@@ -1,4 +1,4 @@
-# A model of the counts: written down or chosen, fitted, applied.
+# The model of the counts: take it from the configuration or select it, fit it, apply it.
 
 
 rule model:

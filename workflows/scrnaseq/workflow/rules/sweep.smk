@@ -1,4 +1,4 @@
-# Each preset at each size of the latent, scored by the molecules that it has not seen.
+# Each preset at each latent size, scored on held-out molecules.
 
 
 rule split:

@@ -1,4 +1,4 @@
-"""Neighbours, Leiden clusters and UMAP on the latent."""
+"""Neighbours, Leiden clusters and UMAP, computed on the latent."""
 
 import sys
 
@@ -14,7 +14,7 @@ sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 wanted = snakemake.params
 
 adata = sc.read_h5ad(snakemake.input[0])
-adata.layers["log_normalized"] = adata.X.copy()  # X stays the counts
+adata.layers["log_normalized"] = adata.X.copy()  # X keeps the counts
 sc.pp.normalize_total(adata, target_sum=1e4, layer="log_normalized")
 sc.pp.log1p(adata, layer="log_normalized")
 
@@ -24,7 +24,7 @@ sc.tl.umap(adata, random_state=wanted.seed)
 adata.write_h5ad(snakemake.output.adata, compression="lzf")
 
 panels = ["leiden", "total_counts", *wanted.covariates]
-shuffled = adata[np.random.default_rng(wanted.seed).permutation(adata.n_obs)]  # no sample lies over the others
+shuffled = adata[np.random.default_rng(wanted.seed).permutation(adata.n_obs)]  # so that no sample covers the others
 fig, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.4), layout="constrained", squeeze=False)
 on_data = {"legend_loc": "on data", "legend_fontsize": 8, "legend_fontoutline": 2}
 for ax, key in zip(axes.flat, panels, strict=True):

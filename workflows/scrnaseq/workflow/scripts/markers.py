@@ -1,4 +1,4 @@
-"""Genes that tell each cluster from the rest, tested on the counts as observed."""
+"""Marker genes of each cluster against all other cells, tested on observed (not denoised) counts."""
 
 import sys
 
@@ -13,7 +13,7 @@ wanted = snakemake.params
 
 adata = sc.read_h5ad(snakemake.input[0])
 sizes = adata.obs["leiden"].value_counts()
-clusters = [c for c in adata.obs["leiden"].cat.categories if sizes[c] > 1]  # one cell has no variance
+clusters = [c for c in adata.obs["leiden"].cat.categories if sizes[c] > 1]  # a single cell has no variance
 if len(clusters) < 2:
     raise SystemExit(f"there are {len(clusters)} clusters to compare; raise clusters.resolution ({len(adata)} cells).")
 adata = adata[adata.obs["leiden"].isin(clusters)].copy()

@@ -1,4 +1,4 @@
-"""All samples' counts in one file, labelled, with the variable genes marked; what was kept, as a table and a picture."""
+"""Merge the counts of all samples into one file and mark the variable genes; tabulate and plot the cells that were kept."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ merged.obs["sample"] = pd.Categorical(merged.obs["sample"], categories=list(cell
 sc.pp.filter_genes(merged, min_cells=wanted.genes["min_cells"])
 
 ranked = merged.copy()
-if wanted.genes["flavor"] != "seurat_v3":  # which ranks genes by counts
+if wanted.genes["flavor"] != "seurat_v3":  # seurat_v3 ranks genes by their counts
     sc.pp.normalize_total(ranked, target_sum=1e4)
     sc.pp.log1p(ranked)
 sc.pp.highly_variable_genes(

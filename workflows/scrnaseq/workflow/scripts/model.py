@@ -1,4 +1,4 @@
-"""The model as a file for scae; what no schema can say of it (low ≤ high) is checked here, before any job that takes long."""
+"""Write the model configuration for scae. Rules that a schema cannot state (low ≤ high) are checked here, before any long job."""
 
 import json
 import sys

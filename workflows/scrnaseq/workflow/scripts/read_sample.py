@@ -1,4 +1,4 @@
-"""One sample's counts, in any of the formats, as h5ad with unique gene names."""
+"""Read one sample in any of the formats and write its counts as h5ad with unique gene names."""
 
 import sys
 
@@ -11,13 +11,13 @@ sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 READ = {"10x_h5": sc.read_10x_h5, "10x_mtx": sc.read_10x_mtx, "h5ad": sc.read_h5ad}
 
 adata = READ[snakemake.params.format](snakemake.input[0])
-if "feature_types" in adata.var:  # antibodies and guides are not counts of transcripts
+if "feature_types" in adata.var:  # antibody and guide counts are not transcripts
     adata = adata[:, adata.var["feature_types"] == "Gene Expression"].copy()
 adata.var_names_make_unique()
 adata.obs_names_make_unique()
 prefix = snakemake.params.mito_prefix
 adata.var["mt"] = adata.var_names.str.startswith(prefix) if prefix else False
-if "counts" in adata.layers:  # where scanpy's habit puts them when X is normalised
+if "counts" in adata.layers:  # the usual place for counts when X is normalised
     adata.X = adata.layers.pop("counts")
 adata.X = sp.csr_matrix(adata.X)
 for old in (adata.layers, adata.obsm, adata.varm, adata.uns, adata.obsp, adata.varp):

@@ -1,4 +1,4 @@
-"""The molecules of the modelled genes in two parts: nine tenths to fit, one to score."""
+"""Split the molecules of the modelled genes: nine tenths to fit, one tenth to score."""
 
 import sys
 

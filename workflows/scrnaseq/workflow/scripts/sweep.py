@@ -1,4 +1,4 @@
-"""The scores of all fits, side by side."""
+"""Tabulate and plot the scores of all fits of the sweep."""
 
 import sys
 
