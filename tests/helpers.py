@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,10 +18,12 @@ from torch import Tensor
 
 import scae
 from scae import parts
-from scae.batch import CountBatch, DataSpec
+from scae.fields import fields
+from scae.keys import DataKeys
 from scae.likelihoods import Parameters
+from scae.plan import TrainPlan
+from scae.records import Cells, Counts, DataSpec
 from scae.source import CountMatrix
-from scae.train import TrainPlan
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -62,43 +63,48 @@ def counts_like(rng: np.random.Generator, cells: int, genes: int, *, mean: float
 
 
 def matrix_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> CountMatrix:
-    """Dense counts as a :class:`CountMatrix`; with ``levels``, one categorical and one continuous covariate."""
+    """Dense counts as a :class:`CountMatrix`; with ``levels``, that many batches and one continuous covariate."""
     x = sp.csr_matrix(np.asarray(dense, dtype))
     n, library = x.shape[0], np.asarray(x.sum(1), dtype).reshape(-1, 1)
-    covariates = (np.arange(n) % levels)[:, None] if levels else np.zeros((n, 0), np.int64)
+    batch = np.arange(n) % levels if levels else None
     continuous = np.linspace(-1, 1, n, dtype=dtype)[:, None] if levels else np.zeros((n, 0), dtype)
-    arrays = (x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data, library, covariates, continuous)
-    return CountMatrix(*arrays, x.shape[1])
+    arrays = (x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data)
+    return CountMatrix(*arrays, x.shape[1], library, np.zeros((n, 0), np.int64), continuous, batch)
 
 
-def batch_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> CountBatch:
-    """Dense counts as one :class:`CountBatch`."""
+def cells_of(dense: ArrayLike, *, dtype: type = np.float32, levels: int = 0) -> tuple[Counts, Cells]:
+    """Dense counts as one block of :class:`Counts` and :class:`Cells`."""
     source = matrix_of(dense, dtype=dtype, levels=levels)
     return source.take(np.arange(len(source)))
+
+
+def counts_of(dense: ArrayLike, *, dtype: type = np.float32) -> Counts:
+    """Dense counts as :class:`Counts`."""
+    return cells_of(dense, dtype=dtype)[0]
 
 
 def data_of(genes: int, *, levels: int = 0) -> DataSpec:
     """What a model of :func:`matrix_of`'s cells is fitted to."""
     covariates = {
-        "categorical": (("batch", tuple("abcdef"[:levels])),),
-        "continuous": (("age", 50.0, 10.0),),
-        "batch_key": "batch",
+        "keys": DataKeys(batch_key="batch", continuous_covariates=("age",)),
+        "levels": (tuple("abcdef"[:levels]),),
+        "moments": ((50.0, 10.0),),
     }
     return DataSpec(tuple(f"g{i}" for i in range(genes)), median_library=20.0, **(covariates if levels else {}))
 
 
 def parameters_of(
-    likelihood: scae.likelihoods.Likelihood, batch: CountBatch, *, spread: float = 1.0, seed: int = 0
+    likelihood: scae.likelihoods.Likelihood, counts: Counts, *, spread: float = 1.0, seed: int = 0
 ) -> Parameters:
-    """Random raw parameters for a batch, leaves that take gradients, in the dtype of the batch."""
+    """Random raw parameters for some cells at their own totals, leaves that take gradients, in the dtype of the counts."""
     rng = torch.Generator().manual_seed(seed)
-    shapes = {"cell×gene": (len(batch), batch.n_genes), "gene": (batch.n_genes,), "shared": (1,), "cell": (len(batch), 1)}
-    shapes["gene×covariate"] = shapes["cell×gene"]  # as a likelihood meets it: each cell with the row of its batch
+    shapes = {"cell×gene": (len(counts), counts.n_genes), "gene": (counts.n_genes,), "shared": (1,), "cell": (len(counts), 1)}
+    shapes["gene×batch"] = shapes["cell×gene"]  # as a likelihood gets it: for each cell the row of its batch
     raw = {
-        name: (spread * torch.randn(shapes[axis], generator=rng, dtype=batch.value.dtype)).requires_grad_()
+        name: (spread * torch.randn(shapes[axis], generator=rng, dtype=counts.value.dtype)).requires_grad_()
         for name, axis in likelihood.parameters().items()
     }
-    return Parameters(raw, batch.library, 20.0)
+    return Parameters(raw, counts.totals(), 20.0)
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
@@ -117,7 +123,7 @@ def variants(kind: str) -> list:
     made = []
     for name in parts.names(kind):
         cls = parts.find(kind, name)
-        free = {f.name: f.metadata["choices"] or (False, True) for f in fields(cls) if f.metadata["choices"] or f.type == "bool"}
+        free = {f.name: f.choices or (False, True) for f in fields(cls).values() if f.choices or f.hint is bool}
         made += [cls(**dict(zip(free, values, strict=True))) for values in itertools.product(*free.values())]
     return made
 
@@ -125,8 +131,7 @@ def variants(kind: str) -> list:
 def small(kind: str, name: str) -> object:
     """A part with a latent of three and eight hidden units, where it has such options."""
     cls = parts.find(kind, name)
-    known = {f.name for f in fields(cls)}
-    return cls(**{k: v for k, v in {"dim": 3, "hidden": (8,)}.items() if k in known})
+    return cls(**{k: v for k, v in {"dim": 3, "hidden": (8,)}.items() if k in fields(cls)})
 
 
 def covering(product: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
