@@ -8,7 +8,7 @@ MOST = 200.0  # up to here one uniform number is inverted; beyond, (1 − p)^n m
 
 
 @jit
-def thin(start, stop, count, share, uniform, out):
+def binomial_draws(start, stop, count, share, uniform, out):
     """``out`` ~ Binomial(count, share) by inversion of one uniform number each; counts above ``MOST`` are left alone."""
     for i in range(start, stop):
         n, p, u = float(count[i]), float(share[i]), float(uniform[i])

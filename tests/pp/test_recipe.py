@@ -20,8 +20,8 @@ from anndata import AnnData
 from peers import KINDS, adata_of, assert_same, dense
 
 from scae import pp
+from scae.cli import preprocess as command
 from scae.errors import ConfigError, CountsError, MissingKeyError
-from scae.pp import command
 
 ROOT = Path(__file__).parents[2]
 PBMC = ROOT.parent / "shared" / "data" / "pbmc3k.h5ad"
@@ -148,7 +148,7 @@ def read(path: Path) -> AnnData:
 @pytest.mark.parametrize(("source", "target"), [("h5ad", "h5ad"), ("zarr", "zarr"), ("h5ad", "zarr")])
 @pytest.mark.parametrize("flavor", ["seurat", "seurat_v3"])
 def test_file_to_file_is_the_recipe(tmp_path, monkeypatch, kind, source, target, flavor):
-    monkeypatch.setattr("scae.pp.files._BLOCKS_ALIVE", 10**5)  # blocks of a few rows
+    monkeypatch.setattr("scae.pp._preprocess_file._BLOCKS_ALIVE", 10**5)  # blocks of a few rows
     adata = adata_of(kind, n=300)
     adata.obsm["place"], adata.varm["loading"], adata.uns["source"] = np.arange(600.0).reshape(300, 2), np.ones((80, 3)), "here"
     path, out = stored(tmp_path, adata, source), tmp_path / f"out.{target}"
