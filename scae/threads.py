@@ -2,8 +2,9 @@
 
 Kernels do not use the threading layers of numba (``parallel=True``), because two of these layers abort or start too many threads
 if they are called from several threads or together with the OpenMP of torch. Instead, a kernel takes ``(start, stop)`` and
-releases the GIL, and each thread of an ordinary thread pool processes one range of rows. Each row belongs to exactly one range, so
-the results do not depend on the number of threads, down to the last bit. Any number of callers can run kernels at the same time.
+releases the GIL, and each thread of an ordinary thread pool processes one range of rows. Each row belongs to exactly one range.
+The results therefore do not depend on the number of threads, down to the last bit. Any number of callers can run kernels at the
+same time.
 """
 
 from __future__ import annotations
