@@ -61,7 +61,7 @@ def residual_sums(
     shares : array, shape (genes,)
         Share of each gene in all counts.
     theta : float
-        Overdispersion θ: the variance is μ + μ²/θ.
+        Overdispersion parameter θ: the variance is μ + μ²/θ, so a larger θ means less overdispersion.
     clip : float
         Largest absolute residual.
 

@@ -120,12 +120,12 @@ def pieces(m: Rows, start: int, stop: int, prepare: Prepare | None = None) -> It
         return
     while start < stop:
         a = m.indptr[start]
-        upto = int(np.searchsorted(m.indptr[: stop + 1], a + _PIECE, side="right")) - 1
-        upto = min(max(upto, start + 1), stop)
-        b = m.indptr[upto]
+        next_start = int(np.searchsorted(m.indptr[: stop + 1], a + _PIECE, side="right")) - 1
+        next_start = min(max(next_start, start + 1), stop)
+        b = m.indptr[next_start]
         values = m.data[a:b] if floats else m.data[a:b].astype(np.float64)
-        yield Piece(start, upto, int(a), _columns(m.indices[a:b], m.n_columns), prepare(values) if prepare else values)
-        start = upto
+        yield Piece(start, next_start, int(a), _columns(m.indices[a:b], m.n_columns), prepare(values) if prepare else values)
+        start = next_start
 
 
 def _columns(indices: NDArray, n_columns: int) -> NDArray[np.uint32]:

@@ -73,7 +73,8 @@ def highly_variable_genes(
     check_values : bool
         Warn if a flavour that expects counts gets values that are not counts.
     theta : float
-        Overdispersion θ of the negative binomial null model, whose variance is μ + μ²/θ (``pearson_residuals``).
+        Overdispersion parameter θ of the negative binomial null model, whose variance is μ + μ²/θ: a larger θ means less
+        overdispersion (``pearson_residuals``).
     clip : float, optional
         Largest absolute residual; the square root of the number of cells by default (``pearson_residuals``).
     chunksize : int

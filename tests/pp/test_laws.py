@@ -116,8 +116,8 @@ def broken(fault: str) -> sp.csr_matrix:
 def test_an_invalid_index_raises(fault, verb):
     adata = adata_of()
     x = adata.X
-    bad = broken(fault)
-    x.indices, x.indptr = bad.indices, bad.indptr
+    invalid = broken(fault)
+    x.indices, x.indptr = invalid.indices, invalid.indptr
     with pytest.raises(MatrixError):
         verb(adata)
 
