@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import threads
 from .errors import ConfigError
-from .kernels.thin import MOST, thin
+from .kernels.thin import MOST, binomial_draws
 from .parts import option, part
 from .records import Counts, EncoderInput
 
@@ -105,7 +105,7 @@ def binomial(count: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
     if count.device.type != "cpu":
         return torch.binomial(count, share, generator=rng)
     uniform, out = torch.rand(count.shape, generator=rng, dtype=count.dtype), torch.empty_like(count)
-    threads.run(thin, len(count), count.numpy(), share.numpy(), uniform.numpy(), out.numpy())
+    threads.run(binomial_draws, len(count), count.numpy(), share.numpy(), uniform.numpy(), out.numpy())
     many = count > MOST
     if many.any():
         out[many] = torch.binomial(count[many], share[many], generator=rng)

@@ -1,4 +1,4 @@
-"""Real counts that need no download."""
+"""Real count data that need no download."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from .errors import CountsError
 
 
 def pbmc68k_reduced() -> AnnData:
-    """700 peripheral blood mononuclear cells × 765 genes, 10x counts (Zheng 2017), recovered from what scanpy ships.
+    """Load 10x counts of 700 peripheral blood mononuclear cells × 765 genes.
 
-    Scanpy's file keeps log1p(counts · 10⁴ / n_counts) rounded to three decimals in ``.raw`` and the total in
-    ``obs["n_counts"]``; that is enough to recover every count exactly.
+    The counts are recovered from a file that comes with scanpy. This file has log1p(counts · 10⁴ / n_counts), rounded to three
+    decimals, in ``raw`` and the total count of each cell in ``obs["n_counts"]``. Every count can be recovered exactly.
 
     Returns
     -------
     AnnData
-        Counts as CSR float32 in ``X`` and ``layers["counts"]``; labels in ``obs["bulk_labels"]``; scanpy's own PCA and UMAP
-        in ``obsm``.
+        Counts as CSR, float32, in ``X`` and ``layers["counts"]``; cell types in ``obs["bulk_labels"]``; the PCA and UMAP
+        coordinates of scanpy in ``obsm["X_pca"]`` and ``obsm["X_umap"]``.
 
     Raises
     ------
     CountsError
-        If scanpy's file is not what it was, and its values are no longer counts.
+        If the file of the installed scanpy version does not give whole numbers.
+
+    References
+    ----------
+    Zheng et al. (2017), Massively parallel digital transcriptional profiling of single cells, Nature Communications 8:14049.
 
     Examples
     --------
@@ -37,16 +41,19 @@ def pbmc68k_reduced() -> AnnData:
     import scanpy as sc
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the file is old; anndata says so
+        warnings.simplefilter("ignore")  # anndata warns about the old file format
         shipped = sc.datasets.pbmc68k_reduced()
-    raw = sp.csr_matrix(shipped.raw.X, dtype=np.float64)
+    recovered = sp.csr_matrix(shipped.raw.X, dtype=np.float64)
     total = shipped.obs["n_counts"].to_numpy(np.float64)
-    raw.data = np.expm1(raw.data) * np.repeat(total / 1e4, np.diff(raw.indptr))
-    whole = np.rint(raw.data)
-    if np.abs(raw.data - whole).max() > 0.25:
-        raise CountsError("the pbmc68k_reduced that this scanpy ships no longer holds log1p of counts per 10⁴.")
-    raw.data = whole.astype(np.float32)
-    counts = sp.csr_matrix(raw, dtype=np.float32)
+    recovered.data = np.expm1(recovered.data) * np.repeat(total / 1e4, np.diff(recovered.indptr))
+    whole = np.rint(recovered.data)
+    if np.abs(recovered.data - whole).max() > 0.25:
+        raise CountsError(
+            f"the file pbmc68k_reduced of scanpy {sc.__version__} does not hold log1p of counts per 10⁴. "
+            "Install another version of scanpy."
+        )
+    recovered.data = whole.astype(np.float32)
+    counts = sp.csr_matrix(recovered, dtype=np.float32)
     counts.eliminate_zeros()
     out = AnnData(counts, obs=shipped.obs.copy(), var=shipped.raw.var.copy())
     out.layers["counts"] = counts.copy()

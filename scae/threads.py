@@ -1,9 +1,10 @@
-"""How many threads this process may use, and the one way in which kernels use them.
+"""The number of threads that this process may use, and a function that runs kernels on them.
 
-Kernels are compiled without a threading layer of numba's (``parallel=True``): two of its layers abort or oversubscribe
-when they meet a second caller or torch's OpenMP. Here a kernel takes ``(start, stop)`` and releases the GIL; a pool of
-plain threads gives each a range of rows. A row belongs to one range, so the bits do not depend on the thread count,
-and any number of callers may run at once.
+Kernels do not use the threading layers of numba (``parallel=True``), because two of these layers abort or start too many threads
+if they are called from several threads or together with the OpenMP of torch. Instead, a kernel takes ``(start, stop)`` and
+releases the GIL, and each thread of an ordinary thread pool processes one range of rows. Each row belongs to exactly one range.
+The results therefore do not depend on the number of threads, down to the last bit. Any number of callers can run kernels at the
+same time.
 """
 
 from __future__ import annotations
@@ -19,14 +20,21 @@ from pathlib import Path
 
 from .errors import ConfigError
 
-_SMALL = 1 << 15  # below this much work (elements), waking a thread costs more than it saves
+_SMALL = 1 << 15  # elements; with less work, starting a thread takes longer than it saves
 _count: contextvars.ContextVar[int | None] = contextvars.ContextVar("scae_threads", default=None)
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
 
 def available() -> int:
-    """The number of threads that the scheduler grants: the least of CPU affinity, cgroup quota, SLURM and OpenMP.
+    """Return the number of threads that this process may use.
+
+    This is the smallest of the limits set by CPU affinity, the cgroup quota, SLURM (``SLURM_CPUS_PER_TASK``) and OpenMP
+    (``OMP_NUM_THREADS``), and at least 1.
+
+    Returns
+    -------
+    int
 
     Examples
     --------
@@ -35,9 +43,9 @@ def available() -> int:
     """
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"):
-        first = os.environ.get(name, "").split(",")[0].strip()  # OpenMP allows a list, one entry a nesting level
-        if first.isdigit() and int(first) > 0:
-            limits.append(int(first))
+        value = os.environ.get(name, "").split(",")[0].strip()  # OpenMP allows a list, one entry per nesting level
+        if value.isdigit() and int(value) > 0:
+            limits.append(int(value))
     quota = _cgroup_quota()
     if quota is not None:
         limits.append(quota)
@@ -45,7 +53,10 @@ def available() -> int:
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
-    """Whole CPUs that cgroup v2 (the process's own group, else the root's) or v1 grants, rounded up; None without a quota."""
+    """Return the CPU quota of the cgroup, rounded up to whole CPUs; None without a quota.
+
+    For cgroup v2, the quota of the group of this process is used, or else that of the root; then the quota of cgroup v1 is tried.
+    """
     try:
         group = next((line[3:].strip("/") for line in own.read_text().splitlines() if line.startswith("0::")), "")
     except OSError:
@@ -65,18 +76,55 @@ def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/s
 
 
 def current() -> int:
-    """The number of threads that kernels use now: what :func:`use` set, else :func:`available`."""
+    """Return the number of threads that kernels use now: the number set by :func:`use`, or else :func:`available`.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> with use(1):
+    ...     current()
+    1
+    """
     return _count.get() or available()
 
 
 def asked() -> int | None:
-    """The number that :func:`use` was told, if it was."""
+    """Return the number of threads set by :func:`use`, or None if it is not set.
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> with use(1):
+    ...     asked()
+    1
+    """
     return _count.get()
 
 
 @contextmanager
 def use(threads: int | None) -> Iterator[int]:
-    """Run the kernels of a ``with`` block on so many threads; None leaves it as it is.
+    """Set the number of threads for the kernels in a ``with`` block.
+
+    Parameters
+    ----------
+    threads : int or None
+        Number of threads, at least 1. None does not change the number.
+
+    Yields
+    ------
+    int
+        Number of threads in the block.
+
+    Raises
+    ------
+    ConfigError
+        If ``threads`` is neither None nor a whole number of at least 1.
 
     Examples
     --------
@@ -85,7 +133,7 @@ def use(threads: int | None) -> Iterator[int]:
     1
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads is {threads!r}: give a whole number from 1, or None.")
+        raise ConfigError(f"threads is {threads!r}. Give a whole number of at least 1, or None.")
     token = _count.set(threads or _count.get())
     try:
         yield current()
@@ -94,18 +142,28 @@ def use(threads: int | None) -> Iterator[int]:
 
 
 def run(kernel: Callable[..., object], n: int, *args: object, work: int | None = None) -> None:
-    """Call ``kernel(start, stop, *args)`` over ranges that cover ``0…n``, on the current number of threads.
+    """Call ``kernel(start, stop, *args)`` for consecutive ranges of the rows ``0…n-1``, one range per thread.
 
     Parameters
     ----------
-    kernel
-        A compiled function that releases the GIL, writes only what belongs to its rows and returns nothing.
-    n
-        The number of rows.
-    args
-        Handed to the kernel unchanged.
-    work
-        The number of elements to be touched (default: ``n``); small work stays on the calling thread.
+    kernel : callable
+        Function that releases the GIL and writes only the results of its own rows. Its return value is ignored.
+    n : int
+        Number of rows.
+    *args
+        Further arguments of the kernel.
+    work : int, optional
+        Number of elements to process; ``n`` by default. If it is small, the calling thread does all the work.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> squares = np.zeros(3)
+    >>> def kernel(start, stop, x):
+    ...     squares[start:stop] = x[start:stop] ** 2
+    >>> run(kernel, 3, np.arange(3.0))
+    >>> squares
+    array([0., 1., 4.])
     """
     threads = min(current(), n) if (n if work is None else work) >= _SMALL else 1
     if threads <= 1:
@@ -114,13 +172,14 @@ def run(kernel: Callable[..., object], n: int, *args: object, work: int | None =
     cuts = [n * i // threads for i in range(threads + 1)]
     futures = [_pool(threads).submit(kernel, a, b, *args) for a, b in pairwise(cuts[1:])]
     try:
-        kernel(cuts[0], cuts[1], *args)  # the calling thread takes the first range
+        kernel(cuts[0], cuts[1], *args)  # the calling thread processes the first range
     finally:
         for future in futures:
             future.result()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return the pool that, with the calling thread, has this number of threads."""
     with _lock:
         if threads not in _pools:
             _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="scae")
@@ -128,7 +187,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _forget_pools() -> None:
-    """A forked child has none of its parent's threads: it makes new ones."""
+    """Discard all pools in a forked child process, which does not have the threads of its parent."""
     global _lock
     _lock = threading.Lock()
     _pools.clear()

@@ -28,7 +28,7 @@ LONG_SIGNATURES = {  # the keywords of a fit; the arrays of a kernel; a signatur
     "scae.external.dca.dca",
     "scae.tl.fitting.fit",
     "scae.kernels.losses.nb_stored",
-    "scae.pp.variable.highly_variable_genes",
+    "scae.pp._highly_variable_genes.highly_variable_genes",
 }
 
 

@@ -1,4 +1,4 @@
-"""How many threads: every limit that a scheduler may set, and callers that do not disturb each other."""
+"""The number of threads respects every limit of a scheduler, and concurrent callers do not affect each other."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def test_cgroup_quota(tmp_path, files, quota):
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
-def test_use_refuses_what_is_no_count(bad):
+def test_use_raises_unless_given_a_whole_number(bad):
     with pytest.raises(ConfigError, match="whole number"), threads.use(bad):
         pass
 
 
-def test_use_nests_and_ends():
+def test_use_can_be_nested_and_ends_with_its_block():
     before = threads.current()
     with threads.use(3), threads.use(2) as inner:
         assert inner == threads.current() == 2
@@ -79,6 +79,7 @@ def test_use_nests_and_ends():
 
 
 def _product(seed: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a sparse × dense product, by the kernel on some threads and by SciPy."""
     rng = np.random.default_rng(seed)
     x = sp.random(2000, 200, 0.1, format="csr", random_state=rng)
     weight, out = rng.normal(size=(200, 8)), np.empty((2000, 8))
@@ -87,13 +88,13 @@ def _product(seed: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
     return out, x @ weight
 
 
-def test_concurrent_callers_get_their_own_results():
+def test_concurrent_callers_get_correct_results():
     with ThreadPoolExecutor(6) as pool:
-        for got, want in pool.map(_product, range(24), [1, 2, 3, 4] * 6):
-            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+        for result, expected in pool.map(_product, range(24), [1, 2, 3, 4] * 6):
+            np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_fault_in_any_range_reaches_the_caller():
+def test_an_error_in_any_range_reaches_the_caller():
     def kernel(start, stop):
         if stop == 10:
             raise ZeroDivisionError(f"{start}")
@@ -103,11 +104,11 @@ def test_a_fault_in_any_range_reaches_the_caller():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_makes_its_own_threads():
-    """The parent's pool is used, then the child's: the child has none of its parent's threads to wait for."""
+def test_a_forked_child_process_starts_new_threads():
+    """A forked child process has no threads of its parent. If it used the pool of its parent, it would wait forever."""
     code = (
-        "import os\nfrom test_threads import _product\n_product(0, 3)\npid = os.fork()\nout, want = _product(1, 3)\n"
-        "ok = abs(out - want).max() < 1e-9\n"
+        "import os\nfrom test_threads import _product\n_product(0, 3)\npid = os.fork()\nout, expected = _product(1, 3)\n"
+        "ok = abs(out - expected).max() < 1e-9\n"
         "os._exit(0 if ok else 1) if pid == 0 else print(ok and os.waitpid(pid, 0)[1] == 0)"
     )
     assert run_python(code, timeout=60) == "True"

@@ -20,7 +20,7 @@ COMMANDS = {
     "embed": (".embed", "write each cell's latent to obsm"),
     "denoise": (".denoise", "write expected counts to a layer"),
     "demo": (".demo", "the main job on real counts that need no download"),
-    "preprocess": ("..pp.command", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
+    "preprocess": (".preprocess", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
     "parts": (".parts", "list the parts that models are made of, and the presets"),
 }
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Write files atomically: a file is either complete or not changed at all."""
 
 from __future__ import annotations
 
@@ -11,25 +11,37 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and vanishes when it does not.
+    """Give a ``with`` block a temporary path; if the block succeeds, the temporary file replaces ``path``.
+
+    The temporary file is in the same folder. If the block raises an error, it is deleted, and ``path`` is not changed.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+
+    Yields
+    ------
+    Path
+        Temporary file with the same ending, to be written in the block.
 
     Examples
     --------
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with replacing(target) as beside:
-    ...     n = beside.write_text("whole")
+    >>> with replacing(target) as temporary:
+    ...     n = temporary.write_text("whole")
     >>> target.read_text()
     'whole'
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
-    beside = Path(name)
+    temporary = Path(name)
     try:
-        yield beside
+        yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        beside.chmod(0o666 & ~mask)  # mkstemp gives 0600; the user asked for an ordinary file
-        beside.replace(path)
+        temporary.chmod(0o666 & ~mask)  # mkstemp creates private files; use the permissions of ordinary ones
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

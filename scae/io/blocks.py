@@ -1,4 +1,4 @@
-"""Count matrices on disk, rows by rows: backed h5ad and zarr, sparse or dense, in bounded memory."""
+"""Read count matrices on disk (h5ad or zarr, sparse or dense) in blocks of rows, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-BLOCK_BYTES = 64 << 20  # a block's values and columns together
+BLOCK_BYTES = 64 << 20  # values and columns of one block
 
 
 def is_backed(x: object) -> bool:
-    """Whether the matrix lies in a file: an h5py or zarr array, or anndata's sparse dataset."""
+    """Tell whether the matrix is in a file: an h5py or zarr array, or a sparse dataset of anndata."""
     if isinstance(x, h5py.Dataset):
         return True
     kind = type(x)
@@ -24,24 +24,37 @@ def is_backed(x: object) -> bool:
 
 
 def row_cuts(x: Any, block_bytes: int = BLOCK_BYTES) -> list[int]:
-    """Where to cut the rows so that a block takes at most so many bytes, or one row."""
+    """Divide the rows into blocks of bounded size.
+
+    Parameters
+    ----------
+    x : matrix on disk
+        Dense array, or CSR dataset of anndata.
+    block_bytes : int
+        Largest size of a block in bytes. A row that is larger is a block by itself.
+
+    Returns
+    -------
+    list of int
+        First row of each block, and the number of rows at the end.
+    """
     n, columns = x.shape
     if isinstance(x, h5py.Dataset) or not hasattr(x, "format"):
         step = max(1, block_bytes // max(1, columns * x.dtype.itemsize))
         return [*range(0, n, step), n]
     indptr = np.asarray(x.group["indptr"][:], np.int64)
-    each = max(1, block_bytes // (x.dtype.itemsize + x.group["indices"].dtype.itemsize))
+    values_per_block = max(1, block_bytes // (x.dtype.itemsize + x.group["indices"].dtype.itemsize))
     cuts = [0]
     while cuts[-1] < n:
-        upto = int(np.searchsorted(indptr, indptr[cuts[-1]] + each, side="right")) - 1
-        cuts.append(min(max(upto, cuts[-1] + 1), n))
+        stop = int(np.searchsorted(indptr, indptr[cuts[-1]] + values_per_block, side="right")) - 1
+        cuts.append(min(max(stop, cuts[-1] + 1), n))
     return cuts
 
 
 def row_blocks(x: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[Any]:
-    """The rows of a matrix on disk, block by block, in memory.
+    """Yield the rows of a matrix on disk as blocks in memory; see :func:`row_cuts` for the size of a block.
 
-    A CSC matrix on disk is read as a whole: its rows are scattered over the file.
+    A CSC matrix is read as a whole, because its rows are scattered over the file.
     """
     if getattr(x, "format", None) == "csc":
         yield x.to_memory()

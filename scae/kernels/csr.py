@@ -1,4 +1,4 @@
-"""CSR arrays in, CSR arrays out: validation, row gather, transpose."""
+"""Kernels on CSR arrays: validation, selection of rows, transposition."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from .. import threads
 from ..errors import MatrixError
 from .jit import jit
 
-_MEND = "Rebuild the matrix from its source."
+_REMEDY = "Rebuild the matrix from its source."
 
 
 @jit
 def _first_bad_row(indptr, indices, n_columns):
-    """(row, fault): 1 = pointers fall, 2 = column out of range, 3 = columns not ascending; (-1, 0) when sound."""
+    """Find the first invalid row; return its number and the kind of fault, or (−1, 0) if all rows are valid.
+
+    Faults: 1 = the pointers decrease or exceed the data, 2 = a column is out of range, 3 = the columns do not ascend.
+    """
     for row in range(indptr.size - 1):
         if indptr[row] > indptr[row + 1] or indptr[row] < 0 or indptr[row + 1] > indices.size:
             return row, 1
@@ -29,28 +32,28 @@ def _first_bad_row(indptr, indices, n_columns):
 
 
 def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -> bool:
-    """Raise where CSR arrays would make a kernel read out of bounds; say whether they are canonical.
+    """Check that no kernel would read out of bounds, and tell whether the arrays are canonical.
 
     Parameters
     ----------
-    indptr
-        Row pointers, ``(rows + 1,)``, any integer type.
-    indices
-        Column of each stored value, ``(nnz,)``, any integer type.
-    data
-        Stored values, ``(nnz,)``.
-    n_columns
-        The number of columns that ``indices`` may name.
+    indptr : int array, shape (rows + 1,)
+        Row pointers.
+    indices : int array, shape (nnz,)
+        Column of each stored value.
+    data : array, shape (nnz,)
+        Stored values.
+    n_columns : int
+        Number of columns of the matrix.
 
     Returns
     -------
     bool
-        True if every row's columns ascend without repetition.
+        True if the columns of every row ascend without repetition.
 
     Raises
     ------
     MatrixError
-        If pointers fall, start elsewhere than at 0 or run past the data, or a column is out of range.
+        If the pointers decrease, do not start at 0 or do not end at the number of values, or if a column is out of range.
 
     Examples
     --------
@@ -59,20 +62,23 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
     True
     """
     if indptr.ndim != 1 or indices.ndim != 1 or data.ndim != 1 or indptr.size == 0:
-        raise MatrixError(f"CSR arrays must have one dimension, given {indptr.ndim}, {indices.ndim} and {data.ndim}. {_MEND}")
+        raise MatrixError(
+            "CSR arrays need one dimension and at least one row pointer, but indptr, indices and data have the shapes "
+            f"{indptr.shape}, {indices.shape} and {data.shape}. {_REMEDY}"
+        )
     if indptr[0] != 0 or indptr[-1] != indices.size or indices.size != data.size:
         raise MatrixError(
-            f"invalid CSR matrix: indptr runs from {indptr[0]} to {indptr[-1]} over {indices.size} indices and "
+            f"invalid CSR matrix: indptr runs from {indptr[0]} to {indptr[-1]}, but there are {indices.size} indices and "
             f"{data.size} values. Rebuild the matrix, e.g. with scipy.sparse.csr_matrix(X.tocoo())."
         )
     row, fault = _first_bad_row(indptr, indices, n_columns)
     if fault == 1:
-        raise MatrixError(f"invalid CSR matrix: indptr falls or leaves the data at row {row}. {_MEND}")
+        raise MatrixError(f"invalid CSR matrix: indptr decreases or exceeds the data at row {row}. {_REMEDY}")
     if fault == 2:
-        raise MatrixError(f"invalid CSR matrix: row {row} has a column outside 0…{n_columns - 1}. {_MEND}")
-    if fault == 3:  # unsorted rows hide later faults from the one pass above
+        raise MatrixError(f"invalid CSR matrix: row {row} has a column outside 0…{n_columns - 1}. {_REMEDY}")
+    if fault == 3:  # the search ended at the unsorted row, so the rows after it are not checked yet
         if indices.min() < 0 or indices.max() >= n_columns or (indptr[1:] < indptr[:-1]).any():
-            raise MatrixError(f"invalid CSR matrix: a column lies outside 0…{n_columns - 1}, or indptr falls. {_MEND}")
+            raise MatrixError(f"invalid CSR matrix: a column is outside 0…{n_columns - 1}, or indptr decreases. {_REMEDY}")
         return False
     return True
 
@@ -89,7 +95,23 @@ def _gather(start, stop, rows, indptr, indices, data, out_indptr, out_indices, o
 def gather(
     indptr: NDArray[np.int64], indices: NDArray, data: NDArray, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray, NDArray]:
-    """The CSR arrays of some rows, in the order asked for; equal to ``X[rows]``.
+    """Return the CSR arrays of some rows in the given order, like ``X[rows]``.
+
+    Parameters
+    ----------
+    indptr : int64 array, shape (all rows + 1,)
+        Row pointers.
+    indices : int array, shape (nnz,)
+        Column of each stored value.
+    data : array, shape (nnz,)
+        Stored values.
+    rows : int64 array, shape (rows,)
+        Numbers of the rows to return; a row may occur more than once.
+
+    Returns
+    -------
+    tuple of three arrays
+        Row pointers, columns and values of the selected rows.
 
     Examples
     --------
@@ -107,7 +129,20 @@ def gather(
 
 @jit
 def transpose(indptr, indices, data, n_columns):
-    """CSR → CSC by counting: column pointers, the row of each entry, its value; rows ascend within a column."""
+    """Convert CSR arrays to CSC arrays.
+
+    Parameters
+    ----------
+    indptr, indices, data : arrays
+        CSR arrays.
+    n_columns : int
+        Number of columns.
+
+    Returns
+    -------
+    tuple of three arrays
+        Column pointers ``(columns + 1,)``, and row and value of each entry, ``(nnz,)``; rows ascend within a column.
+    """
     pointers = np.zeros(n_columns + 1, np.int64)
     for k in range(indices.size):
         pointers[indices[k] + 1] += 1

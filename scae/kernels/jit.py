@@ -1,4 +1,4 @@
-"""The one decorator of every kernel: no GIL, compiled code kept on disk where a disk will have it."""
+"""The decorator that compiles all kernels: without the GIL, and cached on disk if possible."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import numba
 
 
 def jit(function: Callable[..., Any] | None = None, *, reorder: bool = False) -> Callable[..., Any]:
-    """Compile a kernel that frees the GIL and keeps its machine code in numba's cache.
+    """Compile a function with numba so that it releases the GIL; cache the machine code on disk.
 
-    ``reorder`` lets the compiler sum floats in vector lanes: the order is then the machine's, still the same each time.
-    Where neither the package's nor the user's cache directory can be written, numba refuses to cache at all;
-    the kernel is then compiled in memory, once a process. Division by zero gives inf or NaN, as in NumPy.
+    If neither the folder of the package nor the cache folder of the user is writable, the kernel is compiled once per process.
+    Division by zero gives inf or NaN, as in NumPy.
+
+    Parameters
+    ----------
+    function : callable
+        Function to compile.
+    reorder : bool
+        Allow the compiler to reorder floating-point sums for vector instructions. The result then depends on the type of
+        processor, but is the same in each run.
     """
     if function is None:
         return partial(jit, reorder=reorder)

@@ -1,4 +1,4 @@
-"""CSR × dense weight, the one product that lets counts reach the first layer without being densified."""
+"""Product of a CSR matrix and a dense weight matrix, for the first layer of a network on sparse counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from .jit import jit
 
 @jit
 def times(start, stop, indptr, column, value, weight, out):
-    """``out[start:stop] = X[start:stop] @ weight``; four stored terms at a time, so that ``out`` is read a quarter as often."""
+    """Compute ``out[start:stop] = X[start:stop] @ weight``.
+
+    Four stored values are processed at a time, because ``out`` is then read and written a quarter as often.
+
+    Parameters
+    ----------
+    start, stop : int
+        Range of rows.
+    indptr, column, value : arrays
+        CSR arrays of X.
+    weight : array, shape (columns, width)
+        Dense matrix.
+    out : array, shape (rows, width)
+        Result.
+    """
     width = weight.shape[1]
     for row in range(start, stop):
         for h in range(width):

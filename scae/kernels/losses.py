@@ -1,8 +1,11 @@
-"""Costs of stored counts and their derivatives, in float64 whatever the arrays hold; zeros are the caller's.
+"""Negative log likelihoods of stored counts and their derivatives, computed in float64.
 
-Each kernel walks the stored entries of its rows and overwrites the entry of the dense ``cost`` and slope matrices that the
-caller has filled as if every count were zero. Overwriting, not correcting, is what keeps the digits: at μ = x = 10⁶ the
-cost of a zero is 10⁶ nats and that of the count eight.
+The caller first fills the dense matrices of costs (negative log likelihoods, in nats) and slopes (derivatives) as if all counts
+were zero. Each kernel then overwrites the entries of the stored counts in its rows. Adding a correction instead would lose
+precision: at μ = x = 10⁶, the cost of a zero is 10⁶ nats, and the cost of the count is 8 nats.
+
+All kernels take a range of rows, ``start`` to ``stop``, and the CSR arrays ``indptr``, ``gene`` and ``value`` of the counts.
+Parameters, costs and slopes are dense matrices, ``(cells, genes)``.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ import math
 from .jit import jit
 from .special import deviance_part, digamma_less_log, log1p_less, stirling_error
 
-_FEW = 12.0  # up to here sums over 0…x−1 beat the asymptotic form
-_LEAST = -690.0  # log μ at which exp still has all its digits; below, the cost of a count is a straight line of slope −x
+_FEW = 12.0  # up to this count, the sum over 0…x−1 is faster than the asymptotic form
+_LEAST = -690.0  # below this log μ, exp loses precision, and the cost of a count is computed as a straight line of slope −x
 _LOG_2PI = 1.8378770664093454836
 
 
 @jit
 def nb_few(x, log_mu, theta, zero_cost, zero_slope):
-    """Cost of a count x = 1…12 under NB(μ, θ) and its slopes in log μ and log θ, from those of a zero.
+    """Return the cost of a count x = 1…12 under NB(μ, θ), and its slopes in log μ and log θ.
 
-    With s = log1p(μ/θ) the cost is that of a zero + x (s − log μ) + log x! − Σ log(1 + k/θ), k = 1…x−1: nothing
-    transcendental for a single molecule, which most stored counts are, and one logarithm for others.
+    With s = log1p(μ/θ), the cost is that of a zero + x (s − log μ) + log x! − Σ log(1 + k/θ), where k runs from 1 to x − 1. It is
+    computed from the cost of a zero and its slope in log μ, which need s anyway. Most stored counts are 1, and need no further
+    logarithm; the others need one.
     """
     rise, factorial, inverse, k = 1.0, 1.0, 0.0, 1.0
     while k < x:
@@ -39,7 +43,10 @@ def nb_few(x, log_mu, theta, zero_cost, zero_slope):
 
 @jit
 def nb_many(x, log_mu, log_theta):
-    """Cost of any count x > 0 under NB(μ, θ) in Loader's saddle-point form, and its slopes in log μ and log θ."""
+    """Return the cost of any count x > 0 under NB(μ, θ), and its slopes in log μ and log θ.
+
+    The cost uses Loader's saddle-point form; see :mod:`scae.kernels.special`.
+    """
     beyond, log_mu = x * (max(log_mu, _LEAST) - log_mu), max(log_mu, _LEAST)
     theta, mu = math.exp(log_theta), math.exp(log_mu)
     weight = 1.0 / (1.0 + math.exp(log_mu - log_theta))  # θ / (θ + μ)
@@ -61,7 +68,10 @@ def nb_many(x, log_mu, log_theta):
 
 @jit
 def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, theta, cost, slope_mu, slope_theta):
-    """Overwrite the entries of stored counts; ``log_theta`` and ``theta`` have one row for all cells, or one a cell."""
+    """Overwrite the costs of stored counts under NB(μ, θ), and their slopes in log μ and log θ.
+
+    ``log_theta`` and ``theta`` have shape ``(1, genes)``, one row for all cells, or ``(cells, genes)``.
+    """
     shared = log_theta.shape[0] == 1
     for row in range(start, stop):
         theta_row = 0 if shared else row
@@ -79,7 +89,7 @@ def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, theta, cost, 
 
 @jit
 def poisson_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
-    """Overwrite the entries of stored counts; the slope is in log μ."""
+    """Overwrite the costs of stored counts under Poisson(μ), and their slopes in log μ."""
     for row in range(start, stop):
         for k in range(indptr[row], indptr[row + 1]):
             j, x = gene[k], float(value[k])
@@ -92,7 +102,7 @@ def poisson_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
 
 @jit
 def presence_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
-    """Overwrite the entries of present genes with −log P(Poisson(μ) > 0); the slope is in log μ."""
+    """Overwrite the costs of detected genes, −log P(Poisson(μ) > 0), and their slopes in log μ."""
     for row in range(start, stop):
         for k in range(indptr[row], indptr[row + 1]):
             j = gene[k]
@@ -105,7 +115,7 @@ def presence_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
 
 @jit
 def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
-    """Overwrite the entries of present genes; the slope is in the logit."""
+    """Overwrite the costs of detected genes under a Bernoulli distribution, and their slopes in the logit."""
     for row in range(start, stop):
         for k in range(indptr[row], indptr[row + 1]):
             j = gene[k]
@@ -117,7 +127,7 @@ def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
 
 @jit
 def probability_stored(start, stop, indptr, gene, value, log_p, cost, slope):
-    """Overwrite the entries of present genes; the slope is in log p."""
+    """Overwrite the costs of detected genes, −log p, and their slopes in log p."""
     for row in range(start, stop):
         for k in range(indptr[row], indptr[row + 1]):
             if value[k] > 0:
@@ -127,7 +137,7 @@ def probability_stored(start, stop, indptr, gene, value, log_p, cost, slope):
 
 @jit
 def less_stored(start, stop, indptr, gene, value, out):
-    """Subtract stored values from a dense matrix."""
+    """Subtract the stored values from the dense matrix ``out``."""
     for row in range(start, stop):
         for k in range(indptr[row], indptr[row + 1]):
             out[row, gene[k]] -= value[k]

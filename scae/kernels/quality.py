@@ -1,4 +1,4 @@
-"""Quality control in one pass: totals of cells and genes, totals over gene sets, share of the most abundant genes."""
+"""Sums for quality control in one pass: totals of cells and genes, of sets of genes and of the most abundant genes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from .rows import Rows, Uncanonical, each_chunk, n_chunks, pieces
 
 @jit
 def _order(values, keys):
-    """Integers in the order of the values: counts become themselves, so that little is left to bisect, others their bits."""
+    """Fill ``keys`` with integers that have the same order as the values.
+
+    Whole numbers below 2³⁰ are their own keys, which keeps the interval of the bisection short. The keys of other values come
+    from the bits of the floats.
+    """
     whole = True
     for k in range(values.size):
         whole &= (values[k] == np.floor(values[k])) & (abs(values[k]) < 2**30)
@@ -28,10 +32,10 @@ def _order(values, keys):
 
 @jit
 def _nth_largest(keys, n, low, high):
-    """The n-th largest key, known to lie in ``low…high``: bisection, since counting runs at the speed of vectors."""
+    """Return the n-th largest key, which lies in ``low…high``, by bisection: counting larger keys is vectorised."""
     while low < high:
-        middle = (low & high) + ((low ^ high) >> 1)  # the mean, which itself may overflow
-        bound, above = keys.dtype.type(middle), np.uint32(0)  # narrow types: more lanes a vector
+        middle = (low & high) + ((low ^ high) >> 1)  # mean of low and high without overflow of their sum
+        bound, above = keys.dtype.type(middle), np.uint32(0)  # 32-bit, so that a vector holds more of them
         for k in range(keys.size):
             above += np.uint32(keys[k] > bound)
         if above >= n:
@@ -43,12 +47,12 @@ def _nth_largest(keys, n, low, high):
 
 @jit(reorder=True)
 def _top(values, keys, ns, out):
-    """Sums of the ``ns[i]`` largest values (``ns`` ascends); fewer values than that count in full."""
+    """Write the sum of the ``ns[i]`` largest values to ``out[i]``; ``ns`` ascends. If there are fewer values, all are summed."""
     _order(values, keys)
-    least, most = keys[0], keys[0]
+    smallest, largest = keys[0], keys[0]
     for k in range(keys.size):
-        least, most = min(least, keys[k]), max(most, keys[k])
-    low, high = np.int64(least), np.int64(most)
+        smallest, largest = min(smallest, keys[k]), max(largest, keys[k])
+    low, high = np.int64(smallest), np.int64(largest)
     for i in range(ns.size):
         total = 0.0
         if values.size <= ns[i]:
@@ -68,8 +72,8 @@ def _top(values, keys, ns, out):
 
 
 @jit(reorder=True)
-def _quality(start, stop, offset, matrix, weights, listed, ns, keys, out):
-    """One run of rows; False where a column is bad. See :func:`quality` for the outputs."""
+def _quality(start, stop, offset, matrix, weights, in_a_set, ns, keys, out):
+    """Process a range of rows; return False if a column is invalid. See :class:`Quality` for the outputs."""
     indptr, indices, data = matrix
     cells, sets, top, genes = out
     n = genes.shape[0]
@@ -86,7 +90,7 @@ def _quality(start, stop, offset, matrix, weights, listed, ns, keys, out):
             stored += v != 0
             genes[c, 0] += v
             genes[c, 1] += v != 0
-            if listed[c]:
+            if in_a_set[c]:
                 for s in range(sets.shape[1]):
                     sets[row, s] += weights[c, s] * v
         cells[row, 0], cells[row, 1] = total, stored
@@ -96,30 +100,34 @@ def _quality(start, stop, offset, matrix, weights, listed, ns, keys, out):
 
 
 class Quality(NamedTuple):
-    """Sums that the metrics are made of."""
+    """Sums from which the quality metrics are computed."""
 
-    cells: NDArray[np.float64]  # (rows, 2): total, stored values that are not 0
-    sets: NDArray[np.float64]  # (rows, sets): total over each gene set
-    top: NDArray[np.float64]  # (rows, len(ns)): total of the largest values
-    genes: NDArray[np.float64]  # (columns, 2): total, cells where it is not 0
+    cells: NDArray[np.float64]  # (rows, 2): total, number of values that are not 0
+    sets: NDArray[np.float64]  # (rows, sets): total of each set of genes
+    top: NDArray[np.float64]  # (rows, len(ns)): total of the ns[i] largest values
+    genes: NDArray[np.float64]  # (columns, 2): total, number of values that are not 0
 
 
 def quality(m: Rows, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Quality:
-    """All sums that quality control needs, in one pass over the matrix.
+    """Compute all sums that quality control needs in one pass over the matrix.
 
     Parameters
     ----------
-    m
-        The matrix.
-    weights
-        ``(columns, sets)``: how often each gene is in each set.
-    ns
-        Ascending numbers of top genes.
+    m : Rows
+        Cells × genes.
+    weights : array, shape (columns, sets)
+        How often each gene is in each set.
+    ns : int64 array
+        Numbers of top genes, ascending.
+
+    Returns
+    -------
+    Quality
 
     Raises
     ------
     Uncanonical
-        If a column repeats, falls, or lies outside the matrix.
+        If the columns of a row do not ascend, or a column is outside the matrix.
     """
     chunks = n_chunks(m)
     out = Quality(
@@ -128,16 +136,16 @@ def quality(m: Rows, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Qua
         np.zeros((m.n_rows, ns.size)),
         np.zeros((chunks, m.n_columns, 2)),
     )
-    listed, sound = weights.any(axis=1), np.ones(chunks, bool)
+    in_a_set, valid = weights.any(axis=1), np.ones(chunks, bool)
     longest = int(np.diff(m.indptr).max(initial=0))
 
     def add(chunk: int, start: int, stop: int) -> None:
         for p in pieces(m, start, stop):
             keys = np.empty(longest, np.int32 if p.data.itemsize == 4 else np.int64)
-            matrix, sums = (m.indptr, p.indices, p.data), (out.cells, out.sets, out.top, out.genes[chunk])
-            sound[chunk] &= _quality(p.start, p.stop, p.offset, matrix, weights, listed, ns, keys, sums)
+            matrix, outputs = (m.indptr, p.indices, p.data), (out.cells, out.sets, out.top, out.genes[chunk])
+            valid[chunk] &= _quality(p.start, p.stop, p.offset, matrix, weights, in_a_set, ns, keys, outputs)
 
     each_chunk(m, chunks, add)
-    if not sound.all():
+    if not valid.all():
         raise Uncanonical
     return out._replace(genes=out.genes.sum(axis=0))

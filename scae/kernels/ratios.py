@@ -1,4 +1,4 @@
-"""Statistics of counts relative to what a cell's depth or a gene's level lets expect."""
+"""Ratios of counts to a reference per gene, and the deviance of counts from a constant share per gene."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .rows import Rows, each_chunk, n_chunks, pieces
 
 @jit
 def _medians(start, stop, offset, indptr, indices, data, reference, buffer, out):
+    """Write the median ratio of each row of a range to ``out``."""
     for row in range(start, stop):
         n = 0
         for k in range(indptr[row] - offset, indptr[row + 1] - offset):
@@ -22,7 +23,20 @@ def _medians(start, stop, offset, indptr, indices, data, reference, buffer, out)
 
 
 def median_ratios(m: Rows, reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median over a cell's detected genes of count / reference, ``(rows,)``; 0 for empty cells."""
+    """Compute the median of count / reference over the detected genes of each cell.
+
+    Parameters
+    ----------
+    m : Rows
+        Counts, cells × genes. The columns must be known to be valid.
+    reference : array, shape (genes,)
+        Reference value of each gene.
+
+    Returns
+    -------
+    array, shape (cells,)
+        The medians; 0 for cells without counts.
+    """
     out = np.zeros(m.n_rows)
     longest = int(np.diff(m.indptr).max(initial=0))
 
@@ -36,7 +50,7 @@ def median_ratios(m: Rows, reference: NDArray[np.float64]) -> NDArray[np.float64
 
 @jit
 def _deviance(start, stop, offset, indptr, indices, data, depths, binomial, out):
-    """Add Σ y log(y/n), and for the binomial Σ (n−y) log(1 − y/n), of the stored counts."""
+    """Add the sums of a range of rows to ``out``."""
     for row in range(start, stop):
         n = depths[row]
         for k in range(indptr[row] - offset, indptr[row + 1] - offset):
@@ -48,7 +62,25 @@ def _deviance(start, stop, offset, indptr, indices, data, depths, binomial, out)
 
 
 def deviance_sums(m: Rows, depths: NDArray[np.float64], *, binomial: bool) -> NDArray[np.float64]:
-    """``(genes,)``: the part of each gene's deviance that its stored counts make; columns must have been checked."""
+    """Compute the log likelihood of the saturated model for each gene, up to constants that cancel in the deviance.
+
+    For a count y in a cell of depth n, the term is y log(y/n); the binomial adds (n − y) log(1 − y/n). Only stored counts
+    contribute.
+
+    Parameters
+    ----------
+    m : Rows
+        Counts, cells × genes. The columns must be known to be valid.
+    depths : array, shape (cells,)
+        Total count of each cell.
+    binomial : bool
+        True for the binomial, False for the Poisson model.
+
+    Returns
+    -------
+    array, shape (genes,)
+        Sums over the cells, in nats.
+    """
     chunks = n_chunks(m)
     out = np.zeros((chunks, m.n_columns))
 

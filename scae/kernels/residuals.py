@@ -1,4 +1,4 @@
-"""Sums of clipped Pearson residuals of a negative binomial model with one overdispersion."""
+"""Sums of clipped Pearson residuals under a negative binomial model with one overdispersion for all genes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from .rows import Rows, each_chunk, n_chunks, pieces
 
 @jit
 def _residual(v, mu, theta, clip):
+    """Return the clipped Pearson residual of the count v."""
     return min(max((v - mu) / sqrt(mu + mu * mu / theta), -clip), clip)
 
 
 @jit(reorder=True)
 def _of_zeros(start, stop, shares, depths, repeats, theta, clip, out):
-    """Σr and Σr² of each gene as if all counts were zero; cells of one depth have one residual."""
+    """Write Σr and Σr² of each gene as if all counts were zero; cells of equal depth have the same residual."""
     for gene in range(start, stop):
         share = shares[gene]
         if share > 0:
@@ -34,7 +35,7 @@ def _of_zeros(start, stop, shares, depths, repeats, theta, clip, out):
 
 @jit
 def _of_stored(start, stop, offset, matrix, depths, shares, theta, clip, out):
-    """Add what the stored counts change."""
+    """Add the differences that the stored counts make to the sums of zeros."""
     indptr, indices, data = matrix
     for row in range(start, stop):
         for k in range(indptr[row] - offset, indptr[row + 1] - offset):
@@ -49,20 +50,29 @@ def _of_stored(start, stop, offset, matrix, depths, shares, theta, clip, out):
 def residual_sums(
     m: Rows, depths: NDArray[np.float64], shares: NDArray[np.float64], theta: float, clip: float
 ) -> NDArray[np.float64]:
-    """``(genes, 2)``: Σr and Σr² over all cells, zeros included; columns must have been checked before.
+    """Compute Σr and Σr² of the Pearson residuals r of each gene over all cells, including those with count 0.
 
     Parameters
     ----------
-    m
-        Counts of the cells.
-    depths
-        Total count of each cell, ``(cells,)``.
-    shares
-        Each gene's share of all counts, ``(genes,)``.
-    theta
-        Overdispersion: the variance is μ + μ²/θ.
-    clip
+    m : Rows
+        Counts, cells × genes. The columns must be known to be valid.
+    depths : array, shape (cells,)
+        Total count of each cell.
+    shares : array, shape (genes,)
+        Share of each gene in all counts.
+    theta : float
+        Overdispersion parameter θ: the variance is μ + μ²/θ, so a larger θ means less overdispersion.
+    clip : float
         Largest absolute residual.
+
+    Returns
+    -------
+    array, shape (genes, 2)
+
+    References
+    ----------
+    Lause, Berens and Kobak (2021), Analytic Pearson residuals for normalization of single-cell RNA-seq UMI data, Genome Biology
+    22:258.
     """
     chunks = n_chunks(m)
     stored = np.zeros((chunks, m.n_columns, 2))

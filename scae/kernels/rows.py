@@ -1,8 +1,8 @@
-"""Rows of a sparse matrix as kernels want them: bounded pieces with int64 pointers, unsigned columns, float values.
+"""Rows of a matrix in the form that kernels read: int64 pointers, unsigned 32-bit columns and float values.
 
-Every count matrix becomes :class:`Rows`. A dense block is a matrix that stores every entry; integers, bools and 64-bit
-column numbers are converted a piece at a time, so that kernels are compiled for two value types only and no verb needs
-a second copy of the data.
+Every count matrix is converted to :class:`Rows`; a dense block becomes a CSR matrix that stores every entry. Integers, booleans
+and 64-bit columns are converted in small pieces. Kernels are therefore compiled for two dtypes of values only, and the data are
+never copied as a whole.
 """
 
 from __future__ import annotations
@@ -17,62 +17,65 @@ from .. import threads
 from ..errors import MatrixError
 from . import csr
 
-_PIECE = 1 << 17  # stored values a piece: converted values stay in the second-level cache
-_CHUNKS = 16  # ranges of rows whose column sums are kept apart: fixed, so that bits do not depend on the thread count
+_PIECE = 1 << 17  # stored values per piece, few enough for the converted values to stay in the L2 cache
+_CHUNKS = 16  # ranges of rows with separate column sums; fixed, so that results do not depend on the number of threads
 
 Prepare = Callable[[NDArray], NDArray]
 
 
 class Uncanonical(Exception):
-    """A kernel met columns that do not ascend within their row, or that the matrix does not have."""
+    """The columns of a row do not ascend, or a column is outside the matrix."""
 
 
 class Rows(NamedTuple):
-    """CSR arrays whose pointers are sound; columns are checked where they are used."""
+    """CSR arrays with valid row pointers; the columns are checked by the kernels that read them."""
 
-    indptr: NDArray[np.int64]  # (rows+1,)
+    indptr: NDArray[np.int64]  # (rows + 1,)
     indices: NDArray  # (nnz,) int32 or int64
     data: NDArray  # (nnz,)
     n_columns: int
 
     @classmethod
     def of(cls, x: Any) -> Rows:
-        """The arrays of a ``scipy.sparse`` CSR matrix, after a look at its pointers.
+        """Take the arrays of a SciPy CSR matrix, and check the row pointers.
 
         Raises
         ------
         MatrixError
-            If pointers fall, or do not run from 0 to the number of stored values.
+            If the pointers decrease, or do not run from 0 to the number of stored values.
         """
         indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
-        sound = indptr.size == x.shape[0] + 1 and indptr[0] == 0 and indptr[-1] == x.indices.size == x.data.size
-        if not sound or (np.diff(indptr) < 0).any():
+        valid = indptr.size == x.shape[0] + 1 and indptr[0] == 0 and indptr[-1] == x.indices.size == x.data.size
+        if not valid or (np.diff(indptr) < 0).any():
             csr.validate(x.indptr, x.indices, x.data, x.shape[1])
-            raise MatrixError(f"invalid CSR matrix: {indptr.size} row pointers for {x.shape[0]} rows.")
+            raise MatrixError(
+                f"invalid CSR matrix: {indptr.size} row pointers for {x.shape[0]} rows. Rebuild the matrix from its source."
+            )
         return cls(indptr, np.ascontiguousarray(x.indices), np.ascontiguousarray(x.data), x.shape[1])
 
     @classmethod
     def full(cls, x: NDArray) -> Rows:
-        """A dense block ``(rows, columns)`` as a matrix that stores every entry."""
+        """Convert a dense array, ``(rows, columns)``, to CSR arrays that store every entry."""
         n, columns = x.shape
         indices = np.tile(np.arange(columns, dtype=np.int32), n)
         return cls(np.arange(n + 1, dtype=np.int64) * columns, indices, np.ascontiguousarray(x).reshape(-1), columns)
 
     @property
     def n_rows(self) -> int:
+        """Number of rows."""
         return self.indptr.size - 1
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """Some rows, in the order asked for."""
+        """Return some rows in the given order."""
         return Rows(*csr.gather(self.indptr, self.indices, self.data, rows), self.n_columns)
 
     def canonical(self) -> Rows:
-        """The same matrix with sorted, unique columns; the input is left as it is.
+        """Return a copy in which the columns of each row are sorted, and repeated columns are summed.
 
         Raises
         ------
         MatrixError
-            If a column lies outside the matrix.
+            If a column is outside the matrix.
         """
         from scipy.sparse import csr_matrix
 
@@ -84,17 +87,32 @@ class Rows(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A run of rows with its own arrays; entry ``k`` of the matrix is entry ``k - offset`` of these."""
+    """Columns and values of a range of rows; entry ``k`` of the matrix is entry ``k - offset`` of these arrays."""
 
-    start: int
-    stop: int
-    offset: int
+    start: int  # first row
+    stop: int  # last row + 1
+    offset: int  # stored values before the first row
     indices: NDArray[np.uint32]
     data: NDArray  # float32 or float64
 
 
 def pieces(m: Rows, start: int, stop: int, prepare: Prepare | None = None) -> Iterator[Piece]:
-    """The rows ``start…stop`` in order; a single piece without copies where kernels can read the arrays as they are."""
+    """Yield a range of rows in pieces; as a single piece without copies if kernels can read the arrays directly.
+
+    Parameters
+    ----------
+    m : Rows
+        The matrix.
+    start, stop : int
+        Range of rows.
+    prepare : callable, optional
+        Computes new values from the stored values of a piece, e.g. ``numpy.expm1``.
+
+    Raises
+    ------
+    Uncanonical
+        If a column that has to be converted is outside the matrix.
+    """
     floats = m.data.dtype in (np.float32, np.float64) and m.data.dtype.isnative
     if prepare is None and floats and m.indices.dtype == np.int32:
         a, b = m.indptr[start], m.indptr[stop]
@@ -102,34 +120,45 @@ def pieces(m: Rows, start: int, stop: int, prepare: Prepare | None = None) -> It
         return
     while start < stop:
         a = m.indptr[start]
-        upto = int(np.searchsorted(m.indptr[: stop + 1], a + _PIECE, side="right")) - 1
-        upto = min(max(upto, start + 1), stop)
-        b = m.indptr[upto]
+        next_start = int(np.searchsorted(m.indptr[: stop + 1], a + _PIECE, side="right")) - 1
+        next_start = min(max(next_start, start + 1), stop)
+        b = m.indptr[next_start]
         values = m.data[a:b] if floats else m.data[a:b].astype(np.float64)
-        yield Piece(start, upto, int(a), _columns(m.indices[a:b], m.n_columns), prepare(values) if prepare else values)
-        start = upto
+        yield Piece(start, next_start, int(a), _columns(m.indices[a:b], m.n_columns), prepare(values) if prepare else values)
+        start = next_start
 
 
 def _columns(indices: NDArray, n_columns: int) -> NDArray[np.uint32]:
+    """Convert column numbers to 32 bits, unsigned: a negative column then exceeds the number of columns."""
     if indices.dtype != np.int32:
         if indices.size and (indices.min() < 0 or indices.max() >= n_columns):
-            raise Uncanonical  # narrowing would hide it
+            raise Uncanonical  # the conversion to 32 bits could make it look valid
         indices = indices.astype(np.int32)
     return indices.view(np.uint32)
 
 
 def n_chunks(m: Rows, cap: int = _CHUNKS) -> int:
-    """Into how many ranges column sums are split: fewer where the sums would outgrow a quarter of the matrix."""
+    """Return the number of row ranges with separate column sums, at most ``cap``; fewer if the sums would take much memory."""
     return max(1, min(cap, m.data.size // (8 * max(1, m.n_columns)), m.n_rows))
 
 
 def each_chunk(m: Rows, chunks: int, function: Callable[[int, int, int], None]) -> None:
-    """Call ``function(chunk, first row, last row + 1)`` for ranges of about equal work, on several threads."""
+    """Call ``function(chunk, start, stop)`` for ranges of rows with about equal numbers of values, on several threads.
+
+    Parameters
+    ----------
+    m : Rows
+        The matrix.
+    chunks : int
+        Number of ranges.
+    function : callable
+        Gets the number of the range, its first row, and its last row + 1.
+    """
     cuts = np.searchsorted(m.indptr, np.linspace(0, m.data.size, chunks + 1), side="left").clip(0, m.n_rows)
     cuts[0], cuts[-1] = 0, m.n_rows
 
-    def some(start: int, stop: int) -> None:
+    def work(start: int, stop: int) -> None:
         for i in range(start, stop):
             function(i, int(cuts[i]), int(cuts[i + 1]))
 
-    threads.run(some, chunks, work=m.data.size)
+    threads.run(work, chunks, work=m.data.size)

@@ -1,4 +1,4 @@
-"""Counts drawn from counts: downsampling to a total, binomial thinning."""
+"""Random subsets of counts: downsampling to a given total, and binomial thinning."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from numpy.typing import NDArray
 from .. import threads
 from .jit import jit
 
-_PERMUTED = 1 << 24  # counts a cell up to which scanpy's draw, a permutation of them all, is made
-_SHORT = 512  # trials that one inversion covers: 0.5 to this power is far from underflow
+_PERMUTED = 1 << 24  # largest count per cell for which all counts are permuted, as in scanpy
+_MOST_TRIALS = 512  # trials per inversion: 0.5 to this power does not underflow
 
 
 @jit
 def _downsample(start, stop, indptr, data, targets, chosen, seed, replace):
+    """Downsample a range of rows."""
     for row in range(start, stop):
         if not chosen[row]:
             continue
         values = data[indptr[row] : indptr[row + 1]]
-        upto = values.cumsum()
-        np.random.seed(seed)  # noqa: NPY002  numba's own generator, each thread's apart from numpy's
-        if not replace and upto[-1] > _PERMUTED:
-            left, rest = targets[row], np.int64(upto[-1])
+        cumulative = values.cumsum()
+        np.random.seed(seed)  # noqa: NPY002  the generator of numba, one per thread, not that of NumPy
+        if not replace and cumulative[-1] > _PERMUTED:
+            left, others = targets[row], np.int64(cumulative[-1])  # counts still to draw; counts of later genes
             for k in range(values.size):
-                own = np.int64(values[k])
-                rest -= own
-                values[k] = np.random.hypergeometric(own, rest, left) if own and left else 0  # noqa: NPY002
+                count = np.int64(values[k])
+                others -= count
+                values[k] = np.random.hypergeometric(count, others, left) if count and left else 0  # noqa: NPY002
                 left -= np.int64(values[k])
             continue
-        drawn = np.random.choice(np.int64(upto[-1]), targets[row], replace)  # noqa: NPY002
+        drawn = np.random.choice(np.int64(cumulative[-1]), targets[row], replace)  # noqa: NPY002
         values[:] = 0
-        for count in drawn:
-            values[np.searchsorted(upto, count, side="right")] += 1
+        for molecule in drawn:
+            values[np.searchsorted(cumulative, molecule, side="right")] += 1
 
 
 def downsample(
@@ -43,13 +44,32 @@ def downsample(
     seed: int,
     replace: bool,
 ) -> None:
-    """Draw ``targets`` of the counts of each chosen row, in place; every row starts from the same seed, as in scanpy."""
+    """Downsample rows to a given total, in place.
+
+    Parameters
+    ----------
+    indptr : int64 array, shape (rows + 1,)
+        Row pointers.
+    data : float64 array, shape (nnz,)
+        Counts; changed in place.
+    targets : int64 array, shape (rows,)
+        Total of each row afterwards.
+    chosen : bool array, shape (rows,)
+        Rows to change.
+    seed : int
+        Seed; as in scanpy, each row starts from the same seed.
+    replace : bool
+        Sample with replacement.
+    """
     threads.run(_downsample, targets.size, indptr, data, targets, chosen, seed, replace, work=data.size)
 
 
 @jit
 def _mixed(state):
-    """One step of SplitMix64: a 64-bit number whose bits all depend on all bits of the state."""
+    """Return the output of SplitMix64 for a 64-bit state; each bit depends on all bits of the state.
+
+    Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195.
+    """
     z = state + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -58,10 +78,10 @@ def _mixed(state):
 
 @jit
 def _binomial(n, p, state):
-    """A draw of Binomial(n, p) for p ≤ 0.5, by inversion in runs of bounded length."""
+    """Draw from Binomial(n, p), p ≤ 0.5, as a sum of draws by inversion, each with a bounded number of trials."""
     drawn, odds = 0, p / (1 - p)
     while n > 0:
-        trials = min(n, _SHORT)
+        trials = min(n, _MOST_TRIALS)
         state = _mixed(state)
         u = np.float64(state >> np.uint64(11)) * 2.0**-53
         k, weight = 0, (1 - p) ** trials
@@ -76,6 +96,7 @@ def _binomial(n, p, state):
 
 @jit
 def _thin(start, stop, first, indptr, indices, data, fraction, seed, out):
+    """Thin a range of rows; the draw depends on the seed, the number of the row, the column and the count."""
     p = min(fraction, 1 - fraction)
     for row in range(start, stop):
         key = _mixed(_mixed(np.uint64(seed)) + np.uint64(first + row))
@@ -88,7 +109,30 @@ def _thin(start, stop, first, indptr, indices, data, fraction, seed, out):
 def thin(
     indptr: NDArray[np.int64], indices: NDArray, data: NDArray[np.float64], fraction: float, seed: int, first: int = 0
 ) -> NDArray[np.float64]:
-    """Binomial draws of the stored counts; each depends on seed, cell, gene and count alone, whatever the order or blocks."""
+    """Thin the stored counts: draw from Binomial(count, fraction) for each.
+
+    A draw depends only on the seed, the cell, the gene and the count, not on the order of processing or the division into blocks.
+
+    Parameters
+    ----------
+    indptr : int64 array, shape (rows + 1,)
+        Row pointers.
+    indices : int array, shape (nnz,)
+        Gene of each count.
+    data : float64 array, shape (nnz,)
+        Counts, whole numbers.
+    fraction : float
+        Probability with which each molecule is kept.
+    seed : int
+        Seed, at least 0.
+    first : int
+        Number of the first row within the whole matrix, if the arrays are a block of it.
+
+    Returns
+    -------
+    float64 array, shape (nnz,)
+        The thinned counts.
+    """
     out = np.empty(data.size)
     threads.run(_thin, indptr.size - 1, first, indptr, indices.astype(np.int64), data, fraction, seed, out, work=data.size)
     return out

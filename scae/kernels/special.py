@@ -1,7 +1,9 @@
-"""Special functions that keep their digits where the textbook form cancels.
+"""Special functions, computed without the loss of precision by cancellation that the textbook formulas have.
 
-References: Loader (2000), Fast and accurate computation of binomial probabilities (the saddle-point form of Poisson and
-binomial probabilities: Stirling's error and the deviance part, both computed without cancellation).
+References
+----------
+Loader (2000), Fast and accurate computation of binomial probabilities. It introduces the saddle-point form of Poisson and
+binomial probabilities, with Stirling's error (:func:`stirling_error`) and the deviance part (:func:`deviance_part`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ _HALF_LOG_2PI = 0.9189385332046727418
 
 @jit
 def stirling_error(n):
-    """log Γ(n+1) − [(n+½) log n − n + ½ log 2π], for n > 0."""
+    """Return the error of Stirling's formula, log Γ(n+1) − [(n+½) log n − n + ½ log 2π], for n > 0."""
     if n <= 15.0:
         return math.lgamma(n + 1.0) - (n + 0.5) * math.log(n) + n - _HALF_LOG_2PI
     i = 1.0 / n
@@ -25,8 +27,11 @@ def stirling_error(n):
 
 @jit
 def deviance_part(x, m, gap):
-    """x log(x/m) + m − x, for x, m > 0, where gap = x − m is known better than the difference of the two."""
-    if abs(gap) < 0.1 * (x + m) < math.inf:  # of infinite terms the series would never end
+    """Return the deviance part, x log(x/m) + m − x, for x, m > 0.
+
+    ``gap`` is x − m; the caller computes it without the rounding error of a difference.
+    """
+    if abs(gap) < 0.1 * (x + m) < math.inf:  # with infinite terms, the series would not end
         v = gap / (x + m)
         total = gap * v
         term, v2, j = 2.0 * x * v, v * v, 1.0
@@ -42,8 +47,8 @@ def deviance_part(x, m, gap):
 
 @jit
 def log1p_less(u):
-    """log(1+u) − u for u > −1."""
-    if not abs(u) <= 0.1:  # NaN too: it would never end the series
+    """Return log(1+u) − u for u > −1."""
+    if not abs(u) <= 0.1:  # also true for NaN, with which the series would not end
         return math.log1p(u) - u
     r = u / (2.0 + u)  # log1p(u) = 2 artanh(r), and 2r − u = −u r
     r2, power, total, j = r * r, r * r * r, 0.0, 3.0
@@ -58,7 +63,7 @@ def log1p_less(u):
 
 @jit
 def digamma_less_log(a):
-    """ψ(a) − log a for a > 0."""
+    """Return ψ(a) − log a for a > 0, where ψ is the digamma function."""
     shift, b = 0.0, a
     while b < 10.0:
         shift -= 1.0 / b

@@ -1,15 +1,29 @@
-"""Binomial thinning of counts."""
+"""Draws from binomial distributions by inversion of uniform random numbers."""
 
 from __future__ import annotations
 
 from .jit import jit
 
-MOST = 200.0  # up to here one uniform number is inverted; beyond, (1 − p)^n may leave the range of float64
+MOST = 200.0  # largest count that is drawn; for larger counts, (1 − p)^n could underflow
 
 
 @jit
-def thin(start, stop, count, share, uniform, out):
-    """``out`` ~ Binomial(count, share) by inversion of one uniform number each; counts above ``MOST`` are left alone."""
+def binomial_draws(start, stop, count, share, uniform, out):
+    """Draw from Binomial(count, share) by inversion of one uniform random number per draw.
+
+    Parameters
+    ----------
+    start, stop : int
+        Range of the draws.
+    count : array, shape (n,)
+        Whole numbers of trials. Entries above ``MOST`` are skipped: their ``out`` is not written.
+    share : array, shape (n,)
+        Probabilities of success.
+    uniform : array, shape (n,)
+        Uniform random numbers, at least 0 and below 1.
+    out : array, shape (n,)
+        Numbers of successes.
+    """
     for i in range(start, stop):
         n, p, u = float(count[i]), float(share[i]), float(uniform[i])
         if n > MOST:
@@ -17,13 +31,13 @@ def thin(start, stop, count, share, uniform, out):
         if not n > 0.0:
             out[i] = 0.0
             continue
-        lost = p > 0.5  # count those lost instead, so that the first mass is at least 2⁻ⁿ
-        if lost:
+        count_failures = p > 0.5  # the rarer outcome is counted, so that the first probability is at least 2⁻ⁿ
+        if count_failures:
             p = 1.0 - p
         odds, mass, k = p / (1.0 - p), (1.0 - p) ** n, 0.0
-        below = mass
-        while u >= below and k < n:
+        cumulative = mass
+        while u >= cumulative and k < n:
             mass *= odds * (n - k) / (k + 1.0)
-            below += mass
+            cumulative += mass
             k += 1.0
-        out[i] = n - k if lost else k
+        out[i] = n - k if count_failures else k

@@ -1,4 +1,7 @@
-"""A convolution of CSR rows whose stride is its kernel: each stored value meets one row of the kernel and one window."""
+"""Convolution of CSR rows with a stride equal to the length of the kernel, and its gradient.
+
+The windows do not overlap. Each stored value therefore belongs to one window and is multiplied by one row of the kernel.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,23 @@ from .jit import jit
 
 @jit
 def into_windows(start, stop, indptr, column, value, window, offset, kernel, out):
-    """``out[row, window · width + h] = Σ value · kernel[offset, h]`` over the stored values of rows ``start`` to ``stop``."""
+    """Compute the convolution, ``out[row, window · width + h] = Σ value · kernel[offset, h]``.
+
+    Parameters
+    ----------
+    start, stop : int
+        Range of rows.
+    indptr, column, value : arrays
+        CSR arrays of the input.
+    window : int array, shape (columns,)
+        Window of each column.
+    offset : int array, shape (columns,)
+        Position of each column within its window.
+    kernel : array, shape (length, width)
+        Convolution kernel.
+    out : array, shape (rows, windows · width)
+        Result.
+    """
     width = kernel.shape[1]
     for row in range(start, stop):
         out[row, :] = 0.0
@@ -20,9 +39,21 @@ def into_windows(start, stop, indptr, column, value, window, offset, kernel, out
 
 @jit
 def onto_kernel(start, stop, indptr, column, value, window, offset, grad, out):
-    """The gradient for the kernel: ``out[chunk, offset, h] = Σ value · grad[row, window · width + h]``.
+    """Compute the gradient of the kernel, ``out[chunk, offset, h] = Σ value · grad[row, window · width + h]``.
 
-    ``out`` is cut by rows into a fixed number of chunks, so that the order of the sums does not depend on the threads.
+    The rows are divided into a fixed number of chunks with separate sums, so that the order of summation does not depend on the
+    number of threads.
+
+    Parameters
+    ----------
+    start, stop : int
+        Range of chunks.
+    indptr, column, value, window, offset : arrays
+        As in :func:`into_windows`.
+    grad : array, shape (rows, windows · width)
+        Gradient of the output of :func:`into_windows`.
+    out : array, shape (chunks, length, width)
+        Result; the sum over the chunks is the gradient.
     """
     chunks, _, width = out.shape
     rows = indptr.size - 1

@@ -1,16 +1,18 @@
-"""Preprocessing on AnnData: scanpy's names, arguments and numbers, in one pass over the counts where one is enough."""
+"""Preprocessing of AnnData with the names, arguments and results of scanpy, in as few passes over the counts as possible."""
 
-from .depth import size_factors
-from .deviance import rank_by_deviance
-from .files import preprocess_file
-from .filters import filter_cells, filter_genes
-from .logarithm import log1p
-from .normalize import normalize_total
-from .quality import calculate_qc_metrics
-from .recipe import recipe
-from .sampling import downsample_counts, thin_counts
-from .scaling import scale
-from .variable import highly_variable_genes
+from ._calculate_qc_metrics import calculate_qc_metrics
+from ._downsample_counts import downsample_counts
+from ._filter_cells import filter_cells
+from ._filter_genes import filter_genes
+from ._highly_variable_genes import highly_variable_genes
+from ._log1p import log1p
+from ._normalize_total import normalize_total
+from ._preprocess_file import preprocess_file
+from ._rank_by_deviance import rank_by_deviance
+from ._recipe import recipe
+from ._scale import scale
+from ._size_factors import size_factors
+from ._thin_counts import thin_counts
 
 __all__ = [
     "calculate_qc_metrics",

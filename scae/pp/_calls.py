@@ -1,4 +1,4 @@
-"""Manners of calling that scanpy's users rely on: old positional and renamed arguments, views, masks."""
+"""Calling conventions that scanpy users rely on: legacy positional arguments, renamed arguments, views and masks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ old_positionals = functools.partial(legacy_api, category=FutureWarning)
 
 
 def renamed(old: str, new: str) -> Callable[[F], F]:
-    """Accept the first argument by its old name too, with a ``FutureWarning``."""
+    """Make a decorator that also accepts an argument by its old name, with a ``FutureWarning``."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -36,33 +36,43 @@ def renamed(old: str, new: str) -> Callable[[F], F]:
     return decorate
 
 
-def own(adata: AnnData) -> None:
-    """Turn a view into an object of its own before it is written to."""
+def copy_if_view(adata: AnnData) -> None:
+    """Replace a view by a copy of its data, in place and with a warning, so that it can be written to."""
     if adata.is_view:
         warnings.warn("Received a view of an AnnData. Making a copy.", stacklevel=3)
         adata._init_as_actual(adata.copy())
 
 
-def only_with_anndata(**given: object) -> None:
-    """Refuse arguments that mean nothing when a bare array is passed."""
-    names = [name for name, value in given.items() if value is not None]
+def refuse_without_anndata(**options: object) -> None:
+    """Raise ``TypeError`` if an option is set that has no meaning for a bare matrix."""
+    names = [name for name, value in options.items() if value is not None]
     if names:
-        raise TypeError(f"Arguments {names} are only valid if an AnnData object is passed.")
+        raise TypeError(f"The arguments {names} need an AnnData object, but a bare matrix was passed. Leave them out.")
 
 
 def check_mask(data: Any, mask: Any) -> NDArray[np.bool_] | None:
-    """A boolean mask of cells from an array or the name of a column of ``obs``."""
+    """Return a boolean mask of cells, ``(cells,)``, from an array or the name of a column of ``obs``; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or the mask is not boolean or has the wrong length.
+    """
     if mask is None:
         return None
     if isinstance(mask, str):
         if not isinstance(data, AnnData):
-            raise ValueError("Cannot refer to mask with string without providing anndata object as argument")
+            raise ValueError(
+                f"The mask is the column name {mask!r}, but no AnnData object was passed. Pass a boolean array instead."
+            )
         if mask not in data.obs.columns:
             raise ValueError(f"Did not find `adata.obs[{mask!r}]`. Add the column first, or pass the mask as an array.")
         mask = data.obs[mask].to_numpy()
     elif len(mask) != data.shape[0]:
-        raise ValueError("The shape of the mask do not match the data.")
+        raise ValueError(f"The mask has {len(mask)} entries for {data.shape[0]} cells. Pass one boolean per cell.")
     mask = np.asarray(mask)
     if not pd.api.types.is_bool_dtype(mask.dtype):
-        raise ValueError("Mask array must be boolean.")
+        raise ValueError(
+            f"The mask has dtype {mask.dtype}, but must be boolean. Pass True for each cell to use, e.g. `mask > 0`."
+        )
     return mask.astype(bool)

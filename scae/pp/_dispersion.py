@@ -1,4 +1,8 @@
-"""Genes by their dispersion against genes of like mean: the flavours ``seurat`` and ``cell_ranger``."""
+"""Highly variable genes by normalised dispersion: the flavours ``seurat`` and ``cell_ranger``.
+
+Genes are binned by their mean. The dispersion of a gene, variance / mean, is normalised by the centre and spread of the
+dispersions in its bin.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,19 @@ from ._calls import log
 from ._matrix import get_rep
 from ._moments import Groups, group_sums, mean_var
 
-_MAD_OF_NORMAL = 0.6744897501960817  # the upper quartile of the standard normal
+_MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal: its upper quartile
 
 
 class Cutoffs(NamedTuple):
-    """Open bounds of a highly variable gene."""
+    """Exclusive limits on the normalised dispersion and the mean of a highly variable gene."""
 
     min_disp: float
     max_disp: float
     min_mean: float
     max_mean: float
 
-    def hold(self, mean: Any, dispersion: Any) -> Any:
+    def contain(self, mean: Any, dispersion: Any) -> Any:
+        """Return which genes lie within the limits."""
         within = (mean > self.min_mean) & (mean < self.max_mean)
         return within & (dispersion > self.min_disp) & (dispersion < self.max_disp)
 
@@ -35,13 +40,13 @@ class Cutoffs(NamedTuple):
 def by_dispersion(
     adata: AnnData, flavor: str, layer: str | None, batch_key: str | None, n_bins: int, cutoff: Cutoffs | int
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of genes, and which of its columns belong in ``var``."""
+    """Return the table of genes and the names of the columns to write to ``var``."""
     x = get_rep(adata, layer=layer)
     if batch_key:
         adata.strings_to_categoricals()
     groups = Groups.of(adata.obs[batch_key] if batch_key else None, adata.n_obs)
-    prepare = _Expm1(adata.uns.get("log1p", {}).get("base")) if flavor == "seurat" else None
-    total = group_sums(x, groups, sums.SQUARES, prepare).sums
+    to_values = _Expm1(adata.uns.get("log1p", {}).get("base")) if flavor == "seurat" else None
+    total = group_sums(x, groups, sums.SQUARES, to_values).sums
     columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
     if not batch_key:
         table = one_batch(*mean_var(total[0], adata.n_obs), flavor, n_bins, cutoff)
@@ -58,7 +63,7 @@ def by_dispersion(
 
 
 class _Expm1:
-    """From logarithms back to values, whatever the base (an object, so that dask can send it to its workers)."""
+    """The inverse of log1p for any base; a class, so that dask can pickle it."""
 
     def __init__(self, base: float | None) -> None:
         self.scale = 1.0 if base is None else float(np.log(base))
@@ -68,11 +73,34 @@ class _Expm1:
 
 
 def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cutoffs | int) -> pd.DataFrame:
-    """Means, dispersions, their bins, normalised dispersions and the mark, gene by gene."""
+    """Compute the table of genes of one batch.
+
+    Parameters
+    ----------
+    mean, var : array, shape (genes,)
+        Mean and variance of each gene; of the values for ``cell_ranger``, of expm1 of the values for ``seurat``.
+    flavor : {"seurat", "cell_ranger"}
+        Flavour.
+    n_bins : int
+        Number of bins of the mean for ``seurat``.
+    cutoff : Cutoffs or int
+        The limits of a highly variable gene, or the number of genes to mark.
+
+    Returns
+    -------
+    DataFrame
+        One row per gene: ``means``, ``dispersions``, ``mean_bin``, ``dispersions_norm`` and ``highly_variable``.
+
+    Raises
+    ------
+    CountsError
+        If a mean is NaN or infinite.
+    """
     if not np.isfinite(mean).all():
         raise CountsError(
-            f"{(~np.isfinite(mean)).sum()} genes have no finite mean: flavor={flavor!r} expects log1p values without NaN "
-            "('seurat' takes their exponential). Run scae.pp.log1p first, or choose flavor='seurat_v3' for counts."
+            f"{(~np.isfinite(mean)).sum()} genes have a mean that is NaN or infinite: flavor={flavor!r} expects finite log1p "
+            "values, and the exponential taken by 'seurat' overflows for large counts. Run scae.pp.log1p first, or choose "
+            "flavor='seurat_v3' for counts."
         )
     mean = np.where(mean == 0, 1e-12, mean)
     dispersion = var / mean
@@ -83,10 +111,10 @@ def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cut
     table = pd.DataFrame({"means": mean, "dispersions": dispersion})
     if flavor == "seurat":
         bins: Any = n_bins
-    else:  # means that tie make edges that tie
+    else:  # tied means give tied bin edges
         bins = np.unique(np.r_[-np.inf, np.percentile(mean, np.arange(10, 105, 5)), np.inf])
     binned = pd.cut(table["means"], bins=bins, duplicates="drop")
-    if binned.isna().any():  # means that differ by less than edges can: the lowest lies on the first edge
+    if binned.isna().any():  # the means are so close that rounding puts the lowest on the first, exclusive edge
         binned = pd.cut(table["means"], bins=bins, duplicates="drop", include_lowest=True)
     table["mean_bin"] = binned
     centre, spread = _bin_statistics(table, flavor)
@@ -97,25 +125,26 @@ def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cut
 
 
 def _bin_statistics(table: pd.DataFrame, flavor: str) -> tuple[NDArray, NDArray]:
-    """Centre and spread of the dispersions in each gene's bin."""
+    """Return the centre and spread of the dispersions in the bin of each gene, ``(genes,)`` each."""
     binned = table.groupby("mean_bin", observed=True)["dispersions"]
     codes = binned.ngroup().to_numpy()
     if flavor == "seurat":
         centre, spread = binned.mean().to_numpy(copy=True), binned.std().to_numpy(copy=True)
-        alone = np.isnan(spread)  # a gene alone in its bin gets the normalised dispersion 1
+        alone = np.isnan(spread)  # as in scanpy, a gene alone in its bin has normalised dispersion 1
         spread[alone], centre[alone] = centre[alone], 0
     else:
         centre = binned.median().to_numpy()
         values = table["dispersions"].to_numpy()
         spread = np.array([np.median(np.abs(v - np.median(v))) for v in (values[codes == i] for i in range(centre.size))])
         spread = spread / _MAD_OF_NORMAL
-    outside = codes < 0  # a mean that is not a number has no bin
+    outside = codes < 0  # genes without a bin
     return np.where(outside, np.nan, centre[codes]), np.where(outside, np.nan, spread[codes])
 
 
 def _marked(mean: NDArray, norm: NDArray, cutoff: Cutoffs | int) -> NDArray[np.bool_]:
+    """Return which genes are highly variable, ``(genes,)``; with a number of genes, ties at the end are all marked."""
     if isinstance(cutoff, Cutoffs):
-        return cutoff.hold(mean, np.nan_to_num(norm))
+        return cutoff.contain(mean, np.nan_to_num(norm))
     known = norm[~np.isnan(norm)]
     top = cutoff
     if top > norm.size:
@@ -133,30 +162,30 @@ def _marked(mean: NDArray, norm: NDArray, cutoff: Cutoffs | int) -> NDArray[np.b
 def _expressed_only(
     mean: NDArray, var: NDArray, expressed: NDArray[np.bool_], flavor: str, n_bins: int, cutoff: Cutoffs | int
 ) -> pd.DataFrame:
-    """Statistics of one batch: genes that it does not express take no part and get zeros."""
+    """Compute the table of one batch from the genes expressed in it; the other genes get zeros."""
     names = ["means", "dispersions", "dispersions_norm", "highly_variable"]
     table = pd.DataFrame(0.0, index=range(mean.size), columns=names)
     if expressed.any():
-        found = one_batch(mean[expressed], var[expressed], flavor, n_bins, cutoff)[names].astype(float)
-        table.loc[expressed] = found.to_numpy()
+        statistics = one_batch(mean[expressed], var[expressed], flavor, n_bins, cutoff)[names].astype(float)
+        table.loc[expressed] = statistics.to_numpy()
     return table
 
 
 def _merge(parts: list[pd.DataFrame], names: pd.Index, cutoff: Cutoffs | int) -> pd.DataFrame:
-    """Batches averaged; genes ordered by the number of batches that mark them, then by normalised dispersion."""
+    """Average the tables of the batches; rank genes by the number of batches that mark them, then by normalised dispersion."""
     stack = np.stack([part.to_numpy() for part in parts])  # (batches, genes, 4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a gene without a dispersion in any batch stays without one
+        warnings.simplefilter("ignore", RuntimeWarning)  # a gene that has no dispersion in any batch keeps NaN
         table = pd.DataFrame(np.nanmean(stack, axis=0), index=names, columns=parts[0].columns)
     table["highly_variable"] = table["highly_variable_nbatches"] = stack[:, :, 3].sum(axis=0).astype(np.int64)
     table["highly_variable_intersection"] = table["highly_variable_nbatches"] == len(parts)
-    table["_place"] = np.arange(len(names))
-    table = table.sort_index(kind="stable")  # names break ties
+    table["_position"] = np.arange(len(names))
+    table = table.sort_index(kind="stable")  # ties are broken by name
     if isinstance(cutoff, Cutoffs):
         table["dispersions_norm"] = table["dispersions_norm"].fillna(0)
-        table["highly_variable"] = cutoff.hold(table["means"], table["dispersions_norm"])
+        table["highly_variable"] = cutoff.contain(table["means"], table["dispersions_norm"])
     else:
         table = table.sort_values(["highly_variable_nbatches", "dispersions_norm"], ascending=False, na_position="last")
         table["highly_variable"] = np.arange(len(table)) < cutoff
-        table = table.sort_values("_place")
-    return table.drop(columns="_place")
+        table = table.sort_values("_position")
+    return table.drop(columns="_position")

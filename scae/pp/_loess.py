@@ -1,4 +1,7 @@
-"""Genes by their variance against a local regression on the mean: ``seurat_v3`` and ``seurat_v3_paper``."""
+"""Highly variable genes by standardised variance: the flavours ``seurat_v3`` and ``seurat_v3_paper``.
+
+The expected variance of a gene comes from a local regression (LOESS) of the log variances of all genes on their log means.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from ._moments import Groups, group_sums, mean_var
 def by_loess(
     adata: AnnData, flavor: str, layer: str | None, n_top: int, batch_key: str | None, check_values: bool, span: float
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of genes, and which of its columns belong in ``var``."""
+    """Return the table of genes and the names of the columns to write to ``var``."""
     x = get_rep(adata, layer=layer)
     groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
-    found = group_sums(x, groups, sums.SQUARES)
-    if check_values and not found.counts:
+    moments = group_sums(x, groups, sums.SQUARES)
+    if check_values and not moments.counts:
         message = f"`flavor={flavor!r}` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
-    mean, var = mean_var(found.sums.sum(axis=0), int(groups.sizes.sum()))
-    variances_norm = _normalised(x, groups, found.sums, span)
+    mean, var = mean_var(moments.sums.sum(axis=0), int(groups.sizes.sum()))
+    variances_norm = _normalised(x, groups, moments.sums, span)
     rank, n_batches = merged_ranks(variances_norm, n_top)
     order = np.lexsort((-n_batches, rank) if flavor == "seurat_v3" else (rank, -n_batches))
     marked = np.zeros(adata.n_vars, bool)
@@ -43,22 +46,25 @@ def by_loess(
 
 
 def _normalised(x: Any, groups: Groups, total: NDArray[np.float64], span: float) -> NDArray[np.float64]:
-    """``(batches, genes)``: variance of values that are standardised by the expected deviation and clipped at √cells."""
+    """Return the variance of the standardised values of each gene in each batch, ``(batches, genes)``.
+
+    Values are divided by the expected standard deviation and clipped at the square root of the number of cells.
+    """
     means = np.stack([mean_var(t, n)[0] for t, n in zip(total, groups.sizes, strict=True)])
     deviations = np.stack([_expected(*mean_var(t, n), span) for t, n in zip(total, groups.sizes, strict=True)])
     ceilings = deviations * np.sqrt(groups.sizes)[:, None] + means
 
-    def excess(block: Rows, start: int) -> NDArray[np.float64]:
+    def clipped_part(block: Rows, start: int) -> NDArray[np.float64]:
         return np.stack([sums.clipped(part, c) for part, c in zip(groups.split(block, start), ceilings, strict=True)])
 
-    kept = total - added(each_block(x, excess))
+    clipped = total - added(each_block(x, clipped_part))
     n = groups.sizes[:, None]
-    spread = n * means**2 + kept[:, :, 1] - 2 * kept[:, :, 0] * means
-    return np.divide(spread, (n - 1) * deviations**2, out=np.zeros_like(spread), where=n > 1)
+    squared_deviations = n * means**2 + clipped[:, :, 1] - 2 * clipped[:, :, 0] * means
+    return np.divide(squared_deviations, (n - 1) * deviations**2, out=np.zeros_like(squared_deviations), where=n > 1)
 
 
 def _expected(mean: NDArray, var: NDArray, span: float) -> NDArray[np.float64]:
-    """The standard deviation that a gene's mean lets expect; 1 for genes that do not vary."""
+    """Return the standard deviation expected from the mean of each gene, ``(genes,)``; 1 for genes with zero variance."""
     log_var = np.zeros(mean.size)
     varies = var > 0
     if varies.any():
@@ -67,12 +73,12 @@ def _expected(mean: NDArray, var: NDArray, span: float) -> NDArray[np.float64]:
 
 
 def _smooth(x: NDArray, y: NDArray, span: float) -> NDArray[np.float64]:
-    """Local quadratic regression; where its equations are singular a wider span, at last one polynomial for all genes."""
+    """Fit a local quadratic regression; if it is singular, try wider spans, and finally one polynomial for all genes."""
     from skmisc.loess import loess
 
-    if np.unique(x).size > 3:  # fewer points do not determine a local parabola
+    if np.unique(x).size > 3:  # a local parabola needs more than three different points
         for wider in (span, min(1.0, 2 * span), 1.0):
-            if int(x.size * wider) < 3:  # where it is 0, scikit-misc ends the process
+            if int(x.size * wider) < 3:  # scikit-misc crashes the process if no point is in the span
                 continue
             model = loess(x, y, span=wider, degree=2)
             try:
@@ -87,18 +93,25 @@ def _smooth(x: NDArray, y: NDArray, span: float) -> NDArray[np.float64]:
 
 
 def merged_ranks(score: NDArray[np.float64], n_top: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Median rank of each gene among the batches that have it in their top, and the number of these batches.
+    """Merge the rankings of the batches.
 
     Parameters
     ----------
-    score
-        ``(batches, genes)``; the largest has rank 0.
-    n_top
-        Genes a batch selects.
+    score : array, shape (batches, genes)
+        Score of each gene in each batch; the largest has rank 0.
+    n_top : int
+        Number of genes selected per batch.
+
+    Returns
+    -------
+    array, shape (genes,), float32
+        Median rank of each gene over the batches that select it; NaN if no batch does.
+    array, shape (genes,), int64
+        Number of batches that select the gene.
     """
     rank = np.argsort(np.argsort(-score, axis=1), axis=1).astype(np.float32)
     selected = rank < n_top
     rank[~selected] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # genes that no batch selects have no rank
+        warnings.simplefilter("ignore", RuntimeWarning)  # nanmedian warns about genes that no batch selects
         return np.nanmedian(rank, axis=0), selected.sum(axis=0)

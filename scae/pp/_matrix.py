@@ -1,4 +1,4 @@
-"""Every kind of matrix as blocks of CSR rows: in memory, dask, or on disk."""
+"""Read any matrix (sparse, dense, dask or backed) as blocks of CSR rows, and combine the results of the blocks."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from ..io.blocks import is_backed, row_blocks
 from ..kernels.rows import Rows, Uncanonical
 
 R = TypeVar("R")
-_DENSE_BLOCK = 1 << 21  # entries of a dense matrix that are looked at in one go
+_DENSE_BLOCK = 1 << 21  # entries per block of a dense matrix
 
 
 def is_dask(x: object) -> bool:
-    """Whether ``x`` is a dask array, without importing dask."""
+    """Tell whether ``x`` is a dask array, without importing dask."""
     return "dask.array" in sys.modules and isinstance(x, sys.modules["dask.array"].Array)
 
 
 def is_csr(x: Any) -> bool:
-    """Whether ``x`` is a scipy matrix or array in memory, compressed by rows."""
+    """Tell whether ``x`` is a SciPy CSR matrix or array."""
     return sparse.issparse(x) and x.format == "csr"
 
 
 def sum_dtype(dtype: Any) -> np.dtype:
-    """The type in which numpy and scipy give sums of such values."""
+    """Return the dtype in which NumPy and SciPy return sums of values of this dtype."""
     return np.zeros(1, dtype).sum().dtype
 
 
 def get_rep(adata: AnnData, *, layer: str | None = None, obsm: str | None = None) -> Any:
-    """``X``, a layer, or an entry of ``obsm``.
+    """Return ``X``, a layer, or an entry of ``obsm``.
 
     Raises
     ------
     MissingKeyError
         If there is no layer or entry of that name (a ``KeyError``).
+    MatrixError
+        If ``X`` is None.
     """
     for name, key, mapping in (("layer", layer, adata.layers), ("obsm entry", obsm, adata.obsm)):
         if key is not None:
@@ -50,12 +52,12 @@ def get_rep(adata: AnnData, *, layer: str | None = None, obsm: str | None = None
                 raise unknown(name, key, mapping.keys())
             return mapping[key]
     if adata.X is None:
-        raise MatrixError("adata.X is None: set it, or name a layer.")
+        raise MatrixError("adata.X is None. Set it, or name a layer.")
     return adata.X
 
 
 def set_rep(adata: AnnData, value: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
-    """Write back what :func:`get_rep` gave."""
+    """Replace ``X``, a layer, or an entry of ``obsm``."""
     if layer is not None:
         adata.layers[layer] = value
     elif obsm is not None:
@@ -65,7 +67,7 @@ def set_rep(adata: AnnData, value: Any, *, layer: str | None = None, obsm: str |
 
 
 def memory_blocks(x: Any) -> Iterator[Rows]:
-    """A matrix in memory as CSR rows: sparse in one block, dense in blocks of bounded size."""
+    """Yield a matrix in memory as CSR rows: a sparse matrix in one block, a dense one in blocks of bounded size."""
     if sparse.issparse(x):
         yield Rows.of(x if x.format == "csr" else x.tocsr())
         return
@@ -76,6 +78,7 @@ def memory_blocks(x: Any) -> Iterator[Rows]:
 
 
 def _apply(x: Any, function: Callable[[Rows, int], R], start: int = 0) -> Iterator[R]:
+    """Call the function on the blocks of a matrix in memory whose first row has number ``start``."""
     for block in memory_blocks(x):
         try:
             yield function(block, start)
@@ -89,15 +92,15 @@ def _listed(x: Any, function: Callable[[Rows, int], R], start: int) -> list[R]:
 
 
 def each_block(x: Any, function: Callable[[Rows, int], R]) -> Iterator[R]:
-    """``function(block, number of its first row)`` for each block of rows, in order.
+    """Yield ``function(block, start)`` for each block of rows, in order; ``start`` is the number of its first row.
 
     Parameters
     ----------
-    x
-        Any matrix. Blocks of a dask array are worked on by dask's scheduler, those on disk one after the other.
-    function
-        Gives a result that can be added up or stacked. It may raise ``Uncanonical``: it is then given the block with
-        sorted, unique columns.
+    x : matrix
+        Sparse, dense, dask or backed. The blocks of a dask array are processed by dask's scheduler, all others one by one.
+    function : callable
+        Computes the result of one block. If it raises ``Uncanonical``, it is called again with a copy of the block in which the
+        columns of each row are sorted and unique.
     """
     if is_dask(x):
         import dask
@@ -117,11 +120,11 @@ def each_block(x: Any, function: Callable[[Rows, int], R]) -> Iterator[R]:
 
 
 def stacked(parts: Iterable[NDArray]) -> NDArray:
-    """Results of successive blocks, one below the other."""
+    """Concatenate the results of successive blocks along the first axis."""
     arrays = list(parts)
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def added(parts: Iterable[NDArray]) -> NDArray:
-    """The sum of the results of all blocks, in their order."""
+    """Add up the results of all blocks, in order."""
     return functools.reduce(operator.add, parts)

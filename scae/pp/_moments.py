@@ -1,4 +1,4 @@
-"""Means and variances of genes, over all cells or batch by batch."""
+"""Means and variances of genes, over all cells or per batch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ._matrix import each_block
 
 
 class Groups(NamedTuple):
-    """Which batch each cell belongs to; −1 for none."""
+    """The batch of each cell."""
 
-    codes: NDArray[np.int64]  # (cells,)
-    sizes: NDArray[np.int64]  # (groups,)
+    codes: NDArray[np.int64]  # (cells,), number of the batch; −1 for a cell without a batch
+    sizes: NDArray[np.int64]  # (batches,), number of cells
 
     @classmethod
     def of(cls, labels: Any, n_cells: int) -> Groups:
-        """Batches in the order of their sorted labels; one batch where ``labels`` is None."""
+        """Number the batches in sorted order of their labels; if ``labels`` is None, all cells form one batch."""
         if labels is None:
             return cls(np.zeros(n_cells, np.int64), np.array([n_cells]))
         import pandas as pd
@@ -30,7 +30,7 @@ class Groups(NamedTuple):
         return cls(codes, np.bincount(codes[codes >= 0]))
 
     def split(self, block: Rows, start: int) -> list[Rows]:
-        """A block's cells of each batch; the block itself where there is only one."""
+        """Split a block of cells, the first of which has number ``start``, by batch; with one batch, nothing is copied."""
         codes = self.codes[start : start + block.n_rows]
         if self.sizes.size == 1 and (codes == 0).all():
             return [block]
@@ -38,27 +38,28 @@ class Groups(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Column sums of each batch, and whether all values are counts."""
+    """Sums over the cells of each batch, and whether all values are counts."""
 
-    sums: NDArray[np.float64]  # (groups, genes, 2): Σv, and Σv² or a number of cells
-    counts: bool
+    sums: NDArray[np.float64]  # (batches, genes, 2): Σv, and Σv² or a number of cells
+    counts: bool  # whether all values are whole numbers ≥ 0
 
     def plus(self, other: Moments) -> Moments:
+        """Add the sums of other cells."""
         return Moments(self.sums + other.sums, self.counts and other.counts)
 
 
 def group_sums(x: Any, groups: Groups, second: int, prepare: Prepare | None = None) -> Moments:
-    """Column sums of every batch in one pass over the blocks of any matrix."""
+    """Compute the sums of each batch in one pass over any matrix; see :func:`scae.kernels.sums.columns` for the arguments."""
 
-    def of(block: Rows, start: int) -> Moments:
-        found = [sums.columns(part, second, prepare) for part in groups.split(block, start)]
-        return Moments(np.stack([f[0] for f in found]), all(f[1] for f in found))
+    def block_sums(block: Rows, start: int) -> Moments:
+        results = [sums.columns(part, second, prepare) for part in groups.split(block, start)]
+        return Moments(np.stack([total for total, _ in results]), all(counts for _, counts in results))
 
-    return functools.reduce(Moments.plus, each_block(x, of))  # every matrix has a block, if an empty one
+    return functools.reduce(Moments.plus, each_block(x, block_sums))  # even an empty matrix has one block
 
 
 def mean_var(total: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and unbiased variance from ``(genes, 2)`` sums of n values and of their squares."""
+    """Return mean and unbiased variance, ``(genes,)`` each, from the sums of n values and of their squares, ``(genes, 2)``."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total[:, 0] / n
         var = total[:, 1] / n - mean**2

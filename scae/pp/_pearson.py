@@ -1,4 +1,4 @@
-"""Genes by the variance of their analytic Pearson residuals."""
+"""Highly variable genes by the variance of their analytic Pearson residuals: the flavour ``pearson_residuals``."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ def by_residuals(
     theta: float,
     clip: float | None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of genes, and which of its columns belong in ``var``."""
+    """Return the table of genes and the names of the columns to write to ``var``."""
     if n_top is None:
-        raise ValueError("`pp.highly_variable_genes` requires the argument `n_top_genes` for `flavor='pearson_residuals'`")
+        raise ValueError("flavor='pearson_residuals' needs n_top_genes: give the number of genes to mark.")
     x = get_rep(adata, layer=layer)
     groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
-    found = group_sums(x, groups, sums.SQUARES)
-    if check_values and not found.counts:
+    moments = group_sums(x, groups, sums.SQUARES)
+    if check_values and not moments.counts:
         message = "`flavor='pearson_residuals'` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
     if theta <= 0:
-        raise ValueError(f"Pearson residuals require theta > 0. You provided {theta}.")
+        raise ValueError(f"theta is {theta}. Give a number above 0 (np.inf for a Poisson null model).")
     if clip is not None and clip < 0:
-        raise ValueError(f"Pearson residuals require `clip>=0` or `clip=None`. You provided {clip}.")
-    limit = float(np.sqrt(groups.sizes[0])) if clip is None else float(clip)  # scanpy keeps the first batch's
-    variance = _variances(x, groups, found.sums, theta, limit)
+        raise ValueError(f"clip is {clip}. Give a number of at least 0, or None for the square root of the number of cells.")
+    # as in scanpy, the size of the first batch sets the limit for all batches
+    limit = float(np.sqrt(groups.sizes[0])) if clip is None else float(clip)
+    variance = _variances(x, groups, moments.sums, theta, limit)
     rank, n_batches = merged_ranks(variance, n_top)
-    mean, var = mean_var(found.sums.sum(axis=0), int(groups.sizes.sum()))
+    mean, var = mean_var(moments.sums.sum(axis=0), int(groups.sizes.sum()))
     marked = np.zeros(adata.n_vars, bool)
     marked[np.lexsort((rank, -n_batches))[:n_top]] = True
     columns: dict[str, Any] = {
@@ -61,15 +62,15 @@ def by_residuals(
 
 
 def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, clip: float) -> NDArray[np.float64]:
-    """``(batches, genes)``: variance of the residuals over a batch's cells; 0 for genes that it does not express."""
-    genes = total[:, :, 0]
-    shares = np.divide(genes, genes.sum(axis=1, keepdims=True), out=np.zeros_like(genes), where=genes > 0)
+    """Return the variance of the residuals of each gene in each batch, ``(batches, genes)``; 0 for genes not expressed."""
+    gene_totals = total[:, :, 0]
+    shares = np.divide(gene_totals, gene_totals.sum(axis=1, keepdims=True), out=np.zeros_like(gene_totals), where=gene_totals > 0)
 
-    def of(block: Rows, start: int) -> NDArray[np.float64]:
+    def block_sums(block: Rows, start: int) -> NDArray[np.float64]:
         parts = zip(groups.split(block, start), shares, strict=True)
         return np.stack([residual_sums(part, sums.rows(part)[:, 0], share, theta, clip) for part, share in parts])
 
-    found = added(each_block(x, of))  # (batches, genes, 2)
+    sums_of_residuals = added(each_block(x, block_sums))  # (batches, genes, 2): Σr and Σr²
     n = groups.sizes[:, None]
-    mean = found[:, :, 0] / n
-    return np.where(genes > 0, found[:, :, 1] / n - mean**2, 0.0)
+    mean = sums_of_residuals[:, :, 0] / n
+    return np.where(gene_totals > 0, sums_of_residuals[:, :, 1] / n - mean**2, 0.0)

@@ -1,4 +1,4 @@
-"""h5ad and zarr stores of AnnData, element by element, and a sparse matrix that is written block by block."""
+"""Read and write AnnData stores (h5ad or zarr) element by element, and sparse matrices block by block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, MissingKeyError
 
-_CHUNK = 1 << 18  # stored values a chunk of the file
+_CHUNK = 1 << 18  # stored values per chunk of the file
 
 
 def _is_zarr(path: Path) -> bool:
@@ -26,9 +26,17 @@ def _is_zarr(path: Path) -> bool:
 
 @contextmanager
 def open_read(path: Path) -> Iterator[Any]:
-    """The root group of an h5ad file or a zarr store."""
+    """Open the root group of an h5ad file or a zarr store for reading.
+
+    Raises
+    ------
+    MissingKeyError
+        If the path does not exist.
+    OSError
+        If the file is not a complete h5ad file.
+    """
     if not path.exists():
-        raise MissingKeyError(f"{str(path)!r} does not exist: name an h5ad file or a zarr store.")
+        raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")
     if _is_zarr(path):
         import zarr
 
@@ -36,18 +44,22 @@ def open_read(path: Path) -> Iterator[Any]:
     else:
         try:
             file = h5py.File(path, "r")
-        except OSError as fault:
-            raise OSError(f"{path} cannot be read as h5ad ({fault}). Is it a whole file?") from fault
+        except OSError as error:
+            raise OSError(f"{path} cannot be read as h5ad ({error}). Check that it is a whole file.") from error
         with file:
             yield file
 
 
 @contextmanager
 def open_write(path: Path) -> Iterator[Any]:
-    """The root group of a new store, written beside ``path`` and renamed over it at the end; on an error nothing is left."""
+    """Open the root group of a new store for writing.
+
+    The store is written to a temporary folder next to ``path`` and moved to ``path`` at the end. After an error the temporary
+    folder is removed, and an existing store at ``path`` is unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    new = beside / path.name
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    new = temporary / path.name
     try:
         if _is_zarr(path):
             import zarr
@@ -56,52 +68,63 @@ def open_write(path: Path) -> Iterator[Any]:
             root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
             yield root
             if path.exists():
-                os.replace(path, beside / "old")
+                os.replace(path, temporary / "old")
         else:
             with h5py.File(new, "w") as file:
                 file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
                 yield file
         os.replace(new, path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def matrix(root: Any, name: str = "X") -> Any:
-    """A matrix of the store, left on disk: anndata's sparse dataset, or the array itself if dense."""
+    """Return a matrix of the store without loading it: anndata's sparse dataset, or the h5py or zarr array if it is dense.
+
+    Raises
+    ------
+    MissingKeyError
+        If the store has no such matrix.
+    """
     if name not in root:
-        raise MissingKeyError(f"the store has no {name!r}: it holds {', '.join(sorted(root.keys()))}.")
-    found = root[name]
-    return sparse_dataset(found) if "encoding-type" in found.attrs and "matrix" in found.attrs["encoding-type"] else found
+        raise MissingKeyError(f"The store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
+    item = root[name]
+    return sparse_dataset(item) if "encoding-type" in item.attrs and "matrix" in item.attrs["encoding-type"] else item
 
 
 def element(root: Any, name: str, default: Any) -> Any:
-    """A small element, in memory."""
+    """Load a small element; return ``default`` if the store does not have it."""
     return read_elem(root[name]) if name in root else default
 
 
 class CsrWriter:
-    """A CSR matrix that grows by blocks of rows.
+    """Write a CSR matrix to a store block by block.
 
     Parameters
     ----------
-    root
+    root : h5py or zarr group
         Root group of the store.
-    name
-        Path of the matrix in it.
-    n_columns
+    name : str
+        Path of the matrix in the store.
+    n_columns : int
         Number of columns.
+
+    Raises
+    ------
+    ConfigError
+        If the store already has something at this path.
     """
 
     def __init__(self, root: Any, name: str, n_columns: int) -> None:
         if name in root:
-            raise ConfigError(f"{name!r} is in the store already: choose another name.")
+            raise ConfigError(f"{name!r} is already in the store. Choose another name.")
         self._group = root.create_group(name)
         self._lengths: list[NDArray[np.int64]] = []
         self._n_columns = n_columns
         self._stored = 0
 
     def append(self, lengths: NDArray[np.int64], indices: NDArray, data: NDArray) -> None:
-        """Add rows: the number of their stored values, the columns and the values."""
+        """Append rows, given the number of stored values per row, ``(rows,)``, and their columns and values, ``(nnz,)`` each."""
         for name, values in (("indices", indices.astype(np.int32, copy=False)), ("data", data)):
             if name not in self._group:
                 self._create(name, values.dtype)
@@ -112,13 +135,14 @@ class CsrWriter:
         self._lengths.append(lengths)
 
     def _create(self, name: str, dtype: Any) -> None:
+        """Create an empty array that can grow."""
         if isinstance(self._group, h5py.Group):
             self._group.create_dataset(name, (0,), dtype=dtype, maxshape=(None,), chunks=(_CHUNK,))
         else:
             self._group.create_array(name, shape=(0,), dtype=dtype, chunks=(_CHUNK,))
 
     def close(self) -> None:
-        """Write the row pointers and what the store says about the matrix."""
+        """Write the row pointers and the attributes; call this after the last block."""
         lengths = np.concatenate([np.zeros(1, np.int64), *self._lengths])
         write_elem(self._group, "indptr", np.cumsum(lengths))
         shape = [int(lengths.size - 1), self._n_columns]

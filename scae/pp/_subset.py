@@ -1,4 +1,4 @@
-"""Cells and genes left out in place, the large matrices by fast kernels and all the rest by anndata."""
+"""Subset AnnData in place: CSR matrices with our own fast kernels, everything else with anndata."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ Mask = NDArray[np.bool_] | None
 
 
 def as_scipy(m: Rows, like: Any) -> Any:
-    """A matrix, or an array, as ``like`` is one."""
+    """Return the rows as a SciPy CSR matrix or CSR array, whichever kind ``like`` is."""
     kind = sparse.csr_array if isinstance(like, sparse.sparray) else sparse.csr_matrix
     return kind((m.data, m.indices, m.indptr), shape=(m.n_rows, m.n_columns))
 
 
-def _fast(x: Any) -> bool:
+def _has_fast_kernel(x: Any) -> bool:
+    """Tell whether :func:`keep` can subset the matrix."""
     return is_csr(x) and x.data.itemsize <= 8
 
 
 def keep(x: Any, cells: Mask, genes: Mask) -> Any:
-    """``x[cells][:, genes]`` of a CSR matrix; None keeps all."""
+    """Return ``x[cells][:, genes]`` of a CSR matrix; None keeps all cells or genes."""
     m = Rows.of(x)
     try:
         return as_scipy(reshape.keep(m, cells, genes), x)
@@ -36,7 +37,7 @@ def keep(x: Any, cells: Mask, genes: Mask) -> Any:
 
 
 def subset(adata: AnnData, cells: Mask = None, genes: Mask = None) -> None:
-    """Keep the cells and genes where the masks are true; where all are kept, nothing is copied."""
+    """Keep the cells and genes where the masks are true, in place; if all are kept, nothing is copied."""
     cells, genes = (None if mask is None or np.all(mask) else np.asarray(mask, bool) for mask in (cells, genes))
     if cells is None and genes is None and not adata.is_view:
         return
@@ -45,14 +46,14 @@ def subset(adata: AnnData, cells: Mask = None, genes: Mask = None) -> None:
         adata._init_as_actual(adata[where].copy())
         return
     order = list(adata.layers)
-    kept = {name: keep(value, cells, genes) for name, value in adata.layers.items() if _fast(value)}
-    x = keep(adata.X, cells, genes) if _fast(adata.X) else None
-    for name in kept:  # from here on nothing can fail: the masks fit, and anndata only indexes
+    kept = {name: keep(value, cells, genes) for name, value in adata.layers.items() if _has_fast_kernel(value)}
+    x = keep(adata.X, cells, genes) if _has_fast_kernel(adata.X) else None
+    for name in kept:  # take them out, so that anndata does not subset them again
         del adata.layers[name]
     if x is not None:
         adata.X = None
     adata._init_as_actual(adata[where].copy())
     if x is not None:
         adata.X = x
-    for name in order:  # in their old order
+    for name in order:  # in the original order
         adata.layers[name] = kept[name] if name in kept else adata.layers.pop(name)

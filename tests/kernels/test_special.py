@@ -1,4 +1,4 @@
-"""Special functions against 50 digits."""
+"""Special functions agree with 50-digit arithmetic."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ DIGITS = 50
 
 
 def log_uniform(low: float, high: float) -> st.SearchStrategy[float]:
+    """Generate floats between ``low`` and ``high`` on a logarithmic scale."""
     return st.floats(math.log(low), math.log(high)).map(math.exp)
 
 
 def near(value: float, exact: mp.mpf, *, relative: float = 1e-12, absolute: float = 1e-15) -> bool:
+    """Tell whether a value agrees with the exact one."""
     return abs(mp.mpf(value) - exact) <= relative * abs(exact) + absolute
 
 
@@ -44,7 +46,7 @@ def test_log1p_less(u):
 
 @given(log_uniform(1e-6, 1e8), st.one_of(log_uniform(1e-12, 1e6), log_uniform(1e-12, 0.999).map(lambda g: -g)))
 def test_deviance_part(m, share):
-    """With x = m (1 + share): x log(x/m) + m − x, from a gap that is known to all digits."""
+    """With x = m (1 + share): x log(x/m) + m − x from the exact gap x − m."""
     gap = m * share
     with mp.workdps(DIGITS):
         x = mp.mpf(m) + mp.mpf(gap)
@@ -52,8 +54,8 @@ def test_deviance_part(m, share):
         assert near(deviance_part(float(x), m, gap), exact, relative=1e-11, absolute=1e-16 * m)
 
 
-def test_series_end_whatever_they_are_given():
-    """A series that waits for its terms to vanish must not wait for those of a NaN; in a process of its own, which may hang."""
+def test_series_end_for_nan_and_infinity():
+    """A series that ends when its terms are negligible must also end for NaN; in another process, since it might not end."""
     calls = ["stirling_error(nan)", "digamma_less_log(nan)", "log1p_less(nan)", "deviance_part(nan, nan, nan)"]
     calls += ["deviance_part(inf, inf, 1.0)", "deviance_part(inf, 1.0, nan)", "log1p_less(inf) - inf"]
     code = f"from math import inf, nan\nfrom scae.kernels.special import *\nprint(*[{', '.join(calls)}])"

@@ -1,4 +1,4 @@
-"""Kinds of matrices, and comparison of what a verb of scanpy's and of ours leaves behind."""
+"""Settings for all tests of preprocessing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """scanpy warns of its own deprecations; what we warn of is tested by name."""
+    """Ignore warnings, since scanpy warns about its own deprecations; the tests of our warnings catch them by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

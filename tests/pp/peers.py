@@ -1,26 +1,40 @@
-"""Kinds of matrices, and comparison of what a verb of scanpy's and of ours leaves behind."""
+"""Test data in all kinds of matrices, and functions that compare our verbs with those of scanpy."""
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
+import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
+LIMITS = {"min_genes": 20, "min_cells": 15}  # filters that remove some cells and genes of :func:`adata_of`
+FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "pearson_residuals")
 KINDS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array, "fortran": np.asfortranarray}
 DTYPES = ("float32", "float64", "int32", "int64")
+kinds = pytest.mark.parametrize("kind", KINDS)
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def grid(**options: list) -> list[dict[str, Any]]:
+    """Return all combinations of the options as dictionaries."""
+    return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
 
 
 def counts(n: int = 120, genes: int = 80, seed: int = 0) -> np.ndarray:
-    """Counts with genes of very different means and cells of different depth."""
+    """Return counts ``(n, genes)`` of genes with very different means and cells with different depths."""
     rng = np.random.default_rng(seed)
     return rng.poisson(rng.gamma(0.5, 1, genes) * rng.gamma(4, 0.25, (n, 1)))
 
 
 def adata_of(kind: str = "csr", dtype: str = "float32", **size: int) -> AnnData:
-    """AnnData of counts with a batch, a mask of cells and two sets of genes."""
+    """Return AnnData of counts with batches, a mask of cells and two sets of genes."""
     values = counts(**size)
     adata = AnnData(KINDS[kind](values.astype(dtype)))
     rng = np.random.default_rng(1)
@@ -31,13 +45,13 @@ def adata_of(kind: str = "csr", dtype: str = "float32", **size: int) -> AnnData:
 
 
 def dense(x: Any) -> np.ndarray:
-    """Any matrix as an array."""
+    """Convert any matrix to a dense array."""
     x = x.compute() if hasattr(x, "compute") else x
     return x.toarray() if sp.issparse(x) else np.asarray(x)
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Same type, dtype and shape, and values equal to float tolerance; AnnData and tables part by part."""
+    """Assert the same type, dtype and shape, and equal values up to rounding; AnnData and tables part by part."""
     if isinstance(theirs, AnnData):
         assert_same(ours.X, theirs.X)
         for part in ("obs", "var"):
@@ -65,11 +79,11 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 def assert_twins(verb: Any, peer: Any, adata: AnnData, **options: Any) -> None:
-    """Both verbs return the same and leave the same behind, or raise the same error."""
+    """Assert that both verbs return the same result and change ``adata`` in the same way, or raise the same type of error."""
     mine, other = adata.copy(), adata.copy()
     try:
         expected = peer(other, **options)
-    except Exception as error:  # whatever it is, ours must be one of its kind
+    except Exception as error:  # ours must raise an error of the same type
         try:
             verb(mine, **options)
         except type(error):
@@ -77,3 +91,41 @@ def assert_twins(verb: Any, peer: Any, adata: AnnData, **options: Any) -> None:
         raise AssertionError(f"{peer.__name__} raises {error!r}, ours does not") from error
     assert_same(verb(mine, **options), expected)
     assert_same(mine, other)
+
+
+def recipe_by_scanpy(
+    adata: AnnData, flavor="seurat", target_sum=1e4, batch_key=None, n_top_genes=30, qc_vars=("mt",), **limits
+) -> AnnData:
+    """Run the steps of the recipe one after another with scanpy."""
+    limits = LIMITS | limits
+    sc.pp.calculate_qc_metrics(adata, qc_vars=list(qc_vars), percent_top=(50,), inplace=True)
+    sc.pp.filter_cells(adata, min_genes=limits["min_genes"])
+    sc.pp.filter_genes(adata, min_cells=limits["min_cells"])
+    adata.layers["counts"] = adata.X.copy()
+    sc.pp.normalize_total(adata, target_sum=target_sum)
+    sc.pp.log1p(adata)
+    verb = sc.experimental.pp if flavor == "pearson_residuals" else sc.pp
+    layer = None if flavor in ("seurat", "cell_ranger") else "counts"
+    verb.highly_variable_genes(adata, flavor=flavor, n_top_genes=n_top_genes, batch_key=batch_key, layer=layer)
+    return adata
+
+
+def assert_recipes_agree(ours: AnnData, theirs: AnnData) -> None:
+    """Assert that two results of the recipe are equal up to rounding."""
+    for name in ("obs", "var"):
+        pd.testing.assert_frame_equal(getattr(ours, name), getattr(theirs, name), rtol=1e-4, atol=1e-5, check_categorical=False)
+    np.testing.assert_allclose(dense(ours.X), dense(theirs.X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(dense(ours.layers["counts"]), dense(theirs.layers["counts"]))
+    assert dict(ours.uns["hvg"]) == dict(theirs.uns["hvg"])
+
+
+def stored(folder: Path, adata: AnnData, kind: str) -> Path:
+    """Write ``adata`` to a file ``in.h5ad`` or ``in.zarr``."""
+    path = folder / f"in.{kind}"
+    (adata.write_zarr if kind == "zarr" else adata.write_h5ad)(path)
+    return path
+
+
+def read(path: Path) -> AnnData:
+    """Read an h5ad file or a zarr store."""
+    return anndata.read_zarr(path) if path.suffix == ".zarr" else anndata.read_h5ad(path)

@@ -1,4 +1,4 @@
-"""Ten thousand random matrices through every verb: nothing unexpected is raised, and the process lives."""
+"""Random matrices and options: no verb raises an unexpected error or crashes the process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TYPES = ("float32", "float64", "int32", "int64", "uint8", "uint16", "int16", "bo
 
 
 def random_matrix(rng: np.random.Generator) -> AnnData:
-    """Any shape from 1 × 1, any density, empty cells and genes, constants, huge counts, many types and formats."""
+    """Return a matrix of random shape, density, dtype and format, possibly with empty cells or genes, or huge counts."""
     n, genes = (int(v) for v in rng.integers(1, 60, 2))
     values = rng.poisson(rng.choice([0.0, 0.05, 0.5, 5.0]) * rng.gamma(0.7, 1, genes) * np.ones((n, 1)))
     if rng.random() < 0.1:
-        values[:] = rng.integers(0, 3)  # nothing varies
+        values[:] = rng.integers(0, 3)  # constant genes
     if rng.random() < 0.2:
         values[rng.integers(n), rng.integers(genes)] = 2 ** int(rng.integers(8, 31))
     dtype = str(rng.choice(TYPES))
@@ -41,8 +41,11 @@ def random_matrix(rng: np.random.Generator) -> AnnData:
 
 
 def calls(rng: np.random.Generator, genes: int):
-    """Every verb, with options drawn at random."""
-    yes = lambda: bool(rng.random() < 0.5)  # noqa: E731
+    """Return every verb with random options."""
+
+    def yes() -> bool:
+        return bool(rng.random() < 0.5)
+
     batch = "batch" if yes() else None
     top = int(rng.integers(1, 70))
     return [
@@ -65,13 +68,13 @@ def calls(rng: np.random.Generator, genes: int):
 
 
 def dispersion(adata: AnnData, **options) -> None:
-    """Flavours that expect logarithms get them."""
+    """Log-transform the counts and mark variable genes, for the flavours that expect logarithms."""
     pp.log1p(adata)
     pp.highly_variable_genes(adata, **options)
 
 
 def survive(seeds: range) -> int:
-    """How many matrices came through."""
+    """Apply all verbs to one random matrix per seed; return the number of matrices."""
     for seed in seeds:
         rng = np.random.default_rng(seed)
         adata = random_matrix(rng)
@@ -96,5 +99,5 @@ def test_a_hundred_random_matrices():
 
 @pytest.mark.slow
 def test_thousands_of_random_matrices():
-    n = int(os.environ.get("SCAE_FUZZ", "2000"))  # 10,000 take half an hour
+    n = int(os.environ.get("SCAE_FUZZ", "2000"))  # 10,000 matrices take half an hour
     assert survive(range(100, 100 + n)) == n

@@ -1,4 +1,4 @@
-"""What holds for every verb: bits do not depend on threads, inputs stay, bad matrices are refused, no compiler is needed."""
+"""Laws for all verbs: threads do not change results, inputs are not changed, invalid matrices raise, no cache is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def big() -> AnnData:
-    """More work than a single thread is given."""
+    """Return AnnData that is large enough for several threads."""
     rng = np.random.default_rng(0)
     x = sp.random(3000, 400, 0.1, "csr", np.float32, rng)
     x.data = np.ceil(x.data * 9).astype(np.float32)
@@ -32,7 +32,7 @@ def big() -> AnnData:
 
 
 def everything(adata: AnnData) -> AnnData:
-    """All verbs, one after another."""
+    """Run all verbs one after another."""
     pp.calculate_qc_metrics(adata, percent_top=(5, 50), inplace=True)
     pp.size_factors(adata)
     pp.size_factors(adata, "median_of_ratios", key_added="ratios")
@@ -48,21 +48,22 @@ def everything(adata: AnnData) -> AnnData:
 
 
 def digest(adata: AnnData) -> str:
+    """Return a checksum of all numbers in ``adata``."""
     layers = [adata.layers[name] for name in sorted(adata.layers)]
     parts = [adata.X, *layers, adata.obs.select_dtypes("number"), adata.var.astype(float)]
     return hashlib.sha256(b"".join(np.ascontiguousarray(dense(p)).tobytes() for p in parts)).hexdigest()
 
 
 def test_threads_do_not_change_a_bit():
-    found = set()
+    digests = set()
     for n in (1, 2, 4):
         with threads.use(n):
-            found.add(digest(everything(big())))
-    assert len(found) == 1
+            digests.add(digest(everything(big())))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
-def test_verbs_that_only_look_leave_the_matrix_alone(kind):
+def test_verbs_that_only_read_do_not_change_the_matrix(kind):
     adata = adata_of(kind)
     if kind != "dense":
         adata.X.data[:7] = 0  # explicit zeros, which scanpy removes from its input
@@ -82,6 +83,7 @@ def test_verbs_that_only_look_leave_the_matrix_alone(kind):
 
 
 def broken(fault: str) -> sp.csr_matrix:
+    """Return a CSR matrix with an invalid column or row pointer."""
     x = adata_of().X.copy()
     if fault == "column":
         x.indices[50] = 10**6
@@ -111,11 +113,11 @@ def broken(fault: str) -> sp.csr_matrix:
         lambda a: pp.recipe(a),
     ],
 )
-def test_a_bad_index_raises_and_nothing_is_read_out_of_bounds(fault, verb):
+def test_an_invalid_index_raises(fault, verb):
     adata = adata_of()
     x = adata.X
-    bad = broken(fault)
-    x.indices, x.indptr = bad.indices, bad.indptr
+    invalid = broken(fault)
+    x.indices, x.indptr = invalid.indices, invalid.indptr
     with pytest.raises(MatrixError):
         verb(adata)
 
@@ -125,8 +127,8 @@ def test_unsorted_and_repeated_columns_count_as_their_sums():
     x = adata.X
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(x.indptr[:-1], x.indptr[1:], strict=True)])
     split = sp.csr_matrix((np.tile(x.data[order] / 2, (2, 1)).T.ravel(), np.repeat(x.indices[order], 2), x.indptr * 2), x.shape)
-    odd = adata.copy()
-    odd.X = split
+    unsorted = adata.copy()
+    unsorted.X = split
     for verb in (
         lambda a: pp.calculate_qc_metrics(a, percent_top=(5,)),
         lambda a: pp.filter_cells(a, min_genes=20, inplace=False),
@@ -134,8 +136,8 @@ def test_unsorted_and_repeated_columns_count_as_their_sums():
         lambda a: pp.highly_variable_genes(a, flavor="seurat_v3", inplace=False),
         lambda a: pp.rank_by_deviance(a, inplace=False),
     ):
-        assert_same(verb(odd), verb(adata))
-    assert odd.X.nnz == 2 * x.nnz
+        assert_same(verb(unsorted), verb(adata))
+    assert unsorted.X.nnz == 2 * x.nnz
 
 
 CODE = """
@@ -148,18 +150,18 @@ print(a.X.sum(), "torch" in sys.modules)
 """
 
 
-def test_a_read_only_cache_still_gives_the_answer(tmp_path):
+def test_a_read_only_cache_folder_gives_the_same_result(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()
     closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
     answers = []
-    for place in (closed / "below", tmp_path / "open"):  # root writes anywhere: a file in the way stops even root
-        if place.parent == closed:
+    for folder in (closed / "below", tmp_path / "open"):  # root can write to any folder, but not to a file as a folder
+        if folder.parent == closed:
             closed.chmod(0o700)
-            place.write_text("in the way")
-        env = os.environ | {"NUMBA_CACHE_DIR": str(place), "PYTHONPATH": str(ROOT)}
+            folder.write_text("a file")
+        env = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         answers.append(done.stdout)
     assert answers[0] == answers[1]
-    assert answers[0].strip().endswith("False")  # torch was not needed
+    assert answers[0].strip().endswith("False")  # torch is not imported

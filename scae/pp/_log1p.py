@@ -1,4 +1,4 @@
-"""The logarithm of one plus the counts."""
+"""Log-transform counts: log(1 + x)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy import sparse
 
 from .. import threads
 from ..io.blocks import is_backed
-from ._calls import log, only_with_anndata, own, renamed
+from ._calls import copy_if_view, log, refuse_without_anndata, renamed
 from ._matrix import get_rep, is_dask, set_rep
 
-_SEGMENT = 1 << 16  # values a call of numpy's: they stay in cache between logarithm and division
+_SEGMENT = 1 << 16  # values per NumPy call, few enough to stay in cache between logarithm and division
 
 
 @renamed("X", "data")
@@ -30,33 +30,37 @@ def log1p(
 ) -> Any:
     """Replace each value x by log(1 + x).
 
-    Drop-in for ``scanpy.pp.log1p``. Integers become float64; ``uns["log1p"]`` records the base.
+    Drop-in replacement for ``scanpy.pp.log1p``. Integers become float64. ``uns["log1p"]["base"]`` records the base.
 
     Parameters
     ----------
-    data
-        AnnData, or a sparse, dense or dask matrix.
-    base
-        Base of the logarithm, the natural one by default.
-    copy
-        Leave ``data`` as it is and return the result.
-    chunked
-        Go through ``X`` in chunks of cells: for backed AnnData opened with ``r+``.
-    chunk_size
-        Cells a chunk.
-    layer, obsm
-        Layer or entry of ``obsm`` to change in place of ``X``.
+    data : AnnData, or a sparse, dense or dask matrix
+        Values to transform, above −1.
+    base : float, optional
+        Base of the logarithm; natural logarithm by default.
+    copy : bool
+        Leave ``data`` unchanged and return the result.
+    chunked : bool
+        Process ``X`` in chunks of cells. This is needed for a backed AnnData, which must be opened with mode ``r+``.
+    chunk_size : int, optional
+        Number of cells per chunk; anndata's default if not given.
+    layer, obsm : str, optional
+        Layer or entry of ``obsm`` to transform; ``X`` by default.
 
     Returns
     -------
-    None for AnnData unless ``copy``; else the matrix.
+    None, AnnData or matrix
+        For AnnData, None, or the transformed copy with ``copy=True``. For a bare matrix, the transformed matrix.
 
     Raises
     ------
     NotImplementedError
-        If the matrix is backed and ``chunked`` is not set, or its file cannot be written.
+        If the matrix is backed and ``chunked`` is not set, or the file is not opened with mode ``r+``; also if ``chunked`` is
+        combined with ``layer`` or ``obsm``.
+    MissingKeyError
+        If there is no such layer or entry of ``obsm``.
     TypeError
-        If an option of AnnData comes with a bare matrix.
+        If an option that needs AnnData is given with a bare matrix.
 
     Examples
     --------
@@ -65,30 +69,34 @@ def log1p(
     array([[0., 1., 2.]])
     """
     if not isinstance(data, AnnData):
-        only_with_anndata(chunked=chunked, chunk_size=chunk_size, layer=layer, obsm=obsm)
+        refuse_without_anndata(chunked=chunked, chunk_size=chunk_size, layer=layer, obsm=obsm)
         return logged(data, base=base, copy=copy)
     if "log1p" in data.uns:
         log.warning("adata.X seems to be already log-transformed.")
     adata = data.copy() if copy else data
-    own(adata)
+    copy_if_view(adata)
     if chunked:
         _chunked(adata, base, chunk_size, layer, obsm)
     else:
         x = get_rep(adata, layer=layer, obsm=obsm)
         if is_backed(x):
-            where = " from layers" if layer is not None else " without `chunked=True`"
-            raise NotImplementedError(f"log1p is not implemented for matrices of type {type(x)}{where}")
+            remedy = "Load the layer first." if layer is not None else "Use `chunked=True`, or load the matrix first."
+            raise NotImplementedError(f"log1p cannot transform a backed matrix ({type(x)}) at once. {remedy}")
         set_rep(adata, logged(x, base=base, copy=False), layer=layer, obsm=obsm)
     adata.uns["log1p"] = {"base": base}
     return adata if copy else None
 
 
 def _chunked(adata: AnnData, base: float | None, chunk_size: int | None, layer: str | None, obsm: str | None) -> None:
+    """Transform ``X`` in chunks of cells."""
     if layer is not None or obsm is not None:
-        raise NotImplementedError("Currently cannot perform chunked operations on arrays not stored in X.")
+        raise NotImplementedError("chunked=True only works for X. Leave out `layer` and `obsm`, or `chunked`.")
     if adata.isbacked and adata.file._filemode != "r+":
-        raise NotImplementedError("log1p is not implemented for backed AnnData with backed mode not r+")
-    if not adata.isbacked:  # bounded memory is what the kernel offers anyway
+        mode = adata.file._filemode
+        raise NotImplementedError(
+            f"log1p needs a backed AnnData opened with mode 'r+', but the mode is {mode!r}. Open it with 'r+'."
+        )
+    if not adata.isbacked:  # in memory, chunks have no advantage: the transform works in place
         adata.X = logged(adata.X, base=base, copy=False)
         return
     for chunk, start, stop in adata.chunked_X(chunk_size):
@@ -96,7 +104,7 @@ def _chunked(adata: AnnData, base: float | None, chunk_size: int | None, layer: 
 
 
 def logged(x: Any, *, base: float | None, copy: bool) -> Any:
-    """log(1 + x) of any matrix, in place where it holds floats and ``copy`` is not asked for."""
+    """Return log(1 + x) of any matrix; a float matrix in memory is changed in place unless ``copy`` is true."""
     if is_dask(x):
         return x.map_blocks(logged, base=base, copy=True, dtype=np.result_type(x.dtype, np.float32), meta=x._meta.astype(float))
     if sparse.issparse(x):
@@ -116,6 +124,7 @@ def logged(x: Any, *, base: float | None, copy: bool) -> Any:
 
 
 def _in_place(x: NDArray, base: float | None) -> None:
+    """Transform a float array in place, on several threads if its memory is contiguous."""
     if not (x.flags.c_contiguous or x.flags.f_contiguous):
         _segment(x, base)
         return

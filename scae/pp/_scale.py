@@ -1,4 +1,4 @@
-"""Genes brought to unit variance and zero mean."""
+"""Scale each gene to unit variance, and by default to zero mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..io.blocks import is_backed
 from ..kernels import sums
 from ..kernels.reshape import divide_columns, standardise
 from ..kernels.rows import Rows
-from ._calls import check_mask, log, old_positionals, only_with_anndata, own, renamed
+from ._calls import check_mask, copy_if_view, log, old_positionals, refuse_without_anndata, renamed
 from ._matrix import each_block, get_rep, is_csr, is_dask, set_rep, stacked
 from ._moments import Groups, group_sums, mean_var
 
@@ -32,36 +32,45 @@ def scale(
     obsm: str | None = None,
     mask_obs: NDArray[np.bool_] | str | None = None,
 ) -> Any:
-    """Divide each gene by its standard deviation, by default after taking off its mean.
+    """Scale each gene to unit variance, and by default to zero mean.
 
-    Drop-in for ``scanpy.pp.scale``. Genes that do not vary are not divided. Zero-centring a sparse matrix makes it dense.
+    Drop-in replacement for ``scanpy.pp.scale``. Genes with zero variance are not divided. Subtracting the mean turns a sparse
+    matrix into a dense one. Integers become float64.
 
     Parameters
     ----------
-    data
-        AnnData, or a sparse, dense or dask matrix. Integers become float64.
-    zero_center
-        Take off the mean.
-    max_value
-        Largest value afterwards, and with ``zero_center`` largest absolute value.
-    copy
-        Leave ``data`` as it is and return the result.
-    layer, obsm
-        Layer or entry of ``obsm`` to change in place of ``X``.
-    mask_obs
-        Cells, ``(cells,)`` bool or the name of such a column of ``obs``, that give the moments and that are scaled.
+    data : AnnData, or a sparse, dense or dask matrix
+        Cells × genes.
+    zero_center : bool
+        Subtract the mean of each gene before dividing by its standard deviation.
+    max_value : float, optional
+        Larger values are set to this value after scaling. With ``zero_center``, values below ``-max_value`` are also set to
+        ``-max_value``.
+    copy : bool
+        Leave ``data`` unchanged and return the result.
+    layer, obsm : str, optional
+        Layer or entry of ``obsm`` to scale; ``X`` by default.
+    mask_obs : bool array of shape (cells,), or str
+        The cells to use, or the name of a boolean column of ``obs`` that marks them. Means and standard deviations are computed
+        from these cells, and only these cells are scaled. All cells by default.
 
     Returns
     -------
-    None for AnnData unless ``copy``; else the matrix. AnnData gets ``var["mean"]`` and ``var["std"]`` (float64), with a
-    mask ``"mean of <column>"`` or ``"mean with mask"``.
+    None, AnnData or matrix
+        For AnnData, None, or the scaled copy with ``copy=True``. For a bare matrix, the scaled matrix. In AnnData, the means and
+        standard deviations of the genes are written to ``var["mean"]`` and ``var["std"]``, float64; with a mask, to
+        ``var["mean of <column>"]`` or ``var["mean with mask"]``, and likewise for ``std``.
 
     Raises
     ------
     ValueError
-        If the mask does not fit or is not boolean.
+        If the mask is not boolean, has the wrong length, or names a column that does not exist.
+    MissingKeyError
+        If there is no such layer or entry of ``obsm``.
     NotImplementedError
         If the matrix is backed.
+    TypeError
+        If ``layer`` or ``obsm`` is given with a bare matrix.
 
     Examples
     --------
@@ -71,16 +80,16 @@ def scale(
            [ 0.707,  0.   ]])
     """
     if not isinstance(data, AnnData):
-        only_with_anndata(layer=layer, obsm=obsm)
+        refuse_without_anndata(layer=layer, obsm=obsm)
         mask = check_mask(data, mask_obs)
         return scaled(data, zero_center=zero_center, max_value=max_value, mask=mask, copy=copy)[0]
     adata = data.copy() if copy else data
     suffix = "" if mask_obs is None else f" of {mask_obs}" if isinstance(mask_obs, str) else " with mask"
     mask = check_mask(adata, mask_obs)
-    own(adata)
+    copy_if_view(adata)
     x = get_rep(adata, layer=layer, obsm=obsm)
     if is_backed(x):
-        raise NotImplementedError(f"scale is not implemented for matrices of type {type(x)}")
+        raise NotImplementedError(f"scale does not support backed matrices ({type(x)}). Load the matrix first.")
     x, adata.var[f"mean{suffix}"], adata.var[f"std{suffix}"] = scaled(
         x, zero_center=zero_center, max_value=max_value, mask=mask, copy=False
     )
@@ -91,13 +100,23 @@ def scale(
 def scaled(
     x: Any, *, zero_center: bool, max_value: float | None, mask: NDArray[np.bool_] | None, copy: bool
 ) -> tuple[Any, NDArray[np.float64], NDArray[np.float64]]:
-    """The scaled matrix (the same object where it could be changed in place), the means and the deviations."""
+    """Scale any matrix; in place if it is in memory, holds floats, keeps its format, and ``copy`` is false.
+
+    Returns
+    -------
+    matrix, array, array
+        The scaled matrix, and the mean and standard deviation of each gene, ``(genes,)``; the latter is 1 for constant genes.
+    """
     if not zero_center and max_value is not None:
-        log.info("... be careful when using `max_value` without `zero_center`.")
+        log.info("max_value without zero_center only limits large values, not values far below the mean.")
     if not np.issubdtype(x.dtype, np.floating):
         x, copy = x.astype(np.float64), False
     if zero_center and (sparse.issparse(x) or (is_dask(x) and sparse.issparse(x._meta))):
-        warnings.warn("zero-centering a sparse array/matrix densifies it.", UserWarning, stacklevel=4)
+        warnings.warn(
+            "Subtracting the mean of a sparse matrix densifies it. Use zero_center=False to keep it sparse.",
+            UserWarning,
+            stacklevel=4,
+        )
     groups = Groups.of(None, x.shape[0])
     if mask is not None:
         groups = Groups(np.where(mask, 0, -1), np.array([int(mask.sum())]))
@@ -111,6 +130,7 @@ def scaled(
 
 
 def _lazily(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool, mask: NDArray[np.bool_] | None) -> Any:
+    """Scale a dask array block by block, when it is computed."""
     import dask.array as da
 
     rows = x.rechunk({1: -1})
@@ -125,11 +145,11 @@ def _lazily(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool
 
 
 def _apply(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool, mask: NDArray[np.bool_] | None) -> Any:
-    """Scale a matrix in memory, in place where its type and format allow."""
+    """Scale a float matrix in memory, in place if its format allows."""
     if sparse.issparse(x) and zero_center:
         if mask is None:
             return stacked(each_block(x, lambda block, _: _centred(block, mean, std, limit)))
-        x[mask] = _apply(x[mask], mean, std, limit, True, None)  # scanpy keeps the format here
+        x[mask] = _apply(x[mask], mean, std, limit, True, None)  # with a mask, scanpy keeps the sparse format
         return x
     if sparse.issparse(x):
         if x.format == "csc" and mask is None:
@@ -143,11 +163,14 @@ def _apply(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool,
 
 
 def _centred(block: Rows, mean: NDArray, std: NDArray, limit: float) -> NDArray[np.float64]:
-    sums.rows(block)  # looks at the columns
+    """Return the dense standardised block."""
+    sums.rows(block)  # checks the column numbers, which `standardise` does not
     return standardise(block, mean, std, limit)
 
 
 def _dense(x: NDArray, mean: NDArray, std: NDArray, limit: float, zero_center: bool, mask: NDArray[np.bool_] | None) -> None:
+    """Scale a dense array in place, 64 rows at a time so that they stay in cache."""
+
     def work(start: int, stop: int) -> None:
         for a in range(start, stop, 64):
             rows = slice(a, min(a + 64, stop))

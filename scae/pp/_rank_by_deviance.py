@@ -1,4 +1,4 @@
-"""Genes ranked by how badly a constant share of each cell's counts explains them."""
+"""Rank genes by their deviance from a model in which each gene has the same share of the counts in every cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, unknown
 from ..kernels import ratios, sums
 from ..kernels.rows import Rows
-from ._calls import own
+from ._calls import copy_if_view
 from ._matrix import added, each_block, get_rep
 from ._moments import Groups, group_sums
 from ._subset import subset as subset_adata
@@ -30,40 +30,46 @@ def rank_by_deviance(
     subset: bool = False,
     inplace: bool = True,
 ) -> pd.DataFrame | None:
-    """Deviance of each gene from the null model that it makes up the same share of every cell's counts.
+    """Rank genes by their deviance from a null model of constant expression.
+
+    In the null model, a gene has the same share of the counts in every cell. A large deviance means that the gene varies more
+    between cells than sampling alone explains, so these genes are informative.
 
     Parameters
     ----------
-    adata
-        Cells × genes, counts; any kind of matrix.
-    n_top_genes
-        How many genes to mark as ``highly_variable``; None marks none.
-    family
-        ``"binomial"`` or its approximation ``"poisson"``.
-    layer
-        Layer to use in place of ``X``.
-    batch_key
-        Column of ``obs``: the shares are each batch's own and the deviances are added up.
-    subset
+    adata : AnnData
+        Cells × genes, counts; sparse, dense, dask or backed.
+    n_top_genes : int, optional
+        Number of genes to mark as ``highly_variable``. By default no genes are marked.
+    family : {"binomial", "poisson"}
+        Distribution of the counts in the null model. The Poisson model approximates the binomial one.
+    layer : str, optional
+        Layer to use; ``X`` by default.
+    batch_key : str, optional
+        Column of ``obs`` with the batches. The shares of the null model are estimated per batch, and the deviances of the
+        batches are added up.
+    subset : bool
         Keep only the marked genes.
-    inplace
-        Write to ``var``; else return the table.
+    inplace : bool
+        If true, write to ``var``. If false, return the table.
 
     Returns
     -------
-    None, or the table of genes: ``deviance`` (float64, nats; 0 for genes without counts), ``deviance_rank`` (int64, 0 is
-    the largest) and with ``n_top_genes`` ``highly_variable``.
+    None or DataFrame
+        With ``inplace=False``, a table with one row per gene: ``deviance`` (float64, in nats; 0 for genes without counts),
+        ``deviance_rank`` (int64, 0 for the largest deviance) and, if ``n_top_genes`` is given, ``highly_variable`` (bool).
 
     Raises
     ------
     MissingKeyError
         If there is no such family or layer.
     ConfigError
-        If ``subset`` is asked for without ``n_top_genes``.
+        If ``subset=True`` is given without ``n_top_genes``.
 
     References
     ----------
-    Townes, Hicks, Aryee and Irizarry (2019), Genome Biol 20:295.
+    Townes, Hicks, Aryee and Irizarry (2019), Feature selection and dimension reduction for single-cell RNA-Seq based on a
+    multinomial model, Genome Biology 20:295.
 
     Examples
     --------
@@ -75,7 +81,7 @@ def rank_by_deviance(
     if family not in _FAMILIES:
         raise unknown("family", family, _FAMILIES)
     if subset and n_top_genes is None:
-        raise ConfigError("subset=True needs n_top_genes: how many genes to keep.")
+        raise ConfigError("subset=True needs n_top_genes: give the number of genes to keep.")
     groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
     deviance = _deviances(get_rep(adata, layer=layer), groups, binomial=family == "binomial").sum(axis=0)
     rank = np.empty(adata.n_vars, np.int64)
@@ -85,7 +91,7 @@ def rank_by_deviance(
         table["highly_variable"] = rank < n_top_genes
     if not inplace:
         return table[table["highly_variable"]] if subset else table
-    own(adata)
+    copy_if_view(adata)
     adata.var[table.columns] = table
     if subset:
         subset_adata(adata, genes=table["highly_variable"].to_numpy())
@@ -93,18 +99,18 @@ def rank_by_deviance(
 
 
 def _deviances(x: Any, groups: Groups, *, binomial: bool) -> NDArray[np.float64]:
-    """``(batches, genes)``; the counts' part comes from stored values, the model's from totals."""
+    """Return the deviance of each gene in each batch, ``(batches, genes)``, in nats."""
     total = group_sums(x, groups, sums.POSITIVE).sums[:, :, 0]
 
-    def of(block: Rows, start: int) -> NDArray[np.float64]:
+    def saturated_sums(block: Rows, start: int) -> NDArray[np.float64]:
         parts = groups.split(block, start)
         return np.stack([ratios.deviance_sums(part, sums.rows(part)[:, 0], binomial=binomial) for part in parts])
 
-    stored = added(each_block(x, of))
-    everything = total.sum(axis=1, keepdims=True)
-    share = np.divide(total, everything, out=np.zeros_like(total), where=everything > 0)
+    saturated = added(each_block(x, saturated_sums))
+    batch_total = total.sum(axis=1, keepdims=True)
+    share = np.divide(total, batch_total, out=np.zeros_like(total), where=batch_total > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        model = np.where(total > 0, total * np.log(share), 0.0)
+        null = np.where(total > 0, total * np.log(share), 0.0)
         if binomial:
-            model += np.where(share < 1, (everything - total) * np.log1p(-share), 0.0)
-    return np.maximum(2 * (stored - model), 0.0)
+            null += np.where(share < 1, (batch_total - total) * np.log1p(-share), 0.0)
+    return np.maximum(2 * (saturated - null), 0.0)  # rounding can make a deviance of 0 negative

@@ -1,4 +1,4 @@
-"""Counts brought to one total for every cell."""
+"""Normalise each cell to the same total count."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scipy import sparse
 from ..errors import unknown
 from ..kernels.reshape import divide_rows
 from ..kernels.rows import Rows
-from ._calls import log, old_positionals, own
+from ._calls import copy_if_view, log, old_positionals
 from ._matrix import get_rep, is_csr, is_dask, set_rep, sum_dtype
-from .filters import totals
+from ._totals import totals
 
 
 @old_positionals("target_sum", "exclude_highly_expressed", "max_fraction", "key_added", "layer", "inplace", "copy")
@@ -30,38 +30,42 @@ def normalize_total(
     inplace: bool = True,
     copy: bool = False,
 ) -> AnnData | dict[str, Any] | None:
-    """Divide each cell by its total, so that all cells have the same total.
+    """Scale each cell so that all cells have the same total count.
 
-    Drop-in for ``scanpy.pp.normalize_total``. Integers become float32; CSC becomes CSR.
+    Drop-in replacement for ``scanpy.pp.normalize_total``. Integers become float32, and CSC matrices become CSR.
 
     Parameters
     ----------
-    adata
-        Cells × genes.
-    target_sum
-        The total of each cell afterwards; by default the median total (sparse in memory: over all cells; dense and
-        dask: over cells that are not empty, as in scanpy).
-    exclude_highly_expressed
-        Leave out of the totals every gene that exceeds ``max_fraction`` of some cell's total.
-    max_fraction
-        That share, 0 to 1.
-    key_added
-        Column of ``obs`` for the divisors.
-    layer
-        Layer to normalise in place of ``X``.
-    inplace
-        Change ``adata``; else return ``{"X": …, "norm_factor": …}``.
-    copy
-        Change and return a copy.
+    adata : AnnData
+        Cells × genes, counts.
+    target_sum : float, optional
+        Total count of each cell afterwards. By default this is the median total: over all cells for a sparse matrix in memory,
+        and over the cells with at least one count for a dense matrix or a dask array, as in scanpy.
+    exclude_highly_expressed : bool
+        Compute the totals without the genes that make up more than ``max_fraction`` of the counts of at least one cell.
+    max_fraction : float
+        Share of a cell's counts, from 0 to 1, above which a gene is highly expressed.
+    key_added : str, optional
+        Column of ``obs`` in which to store the divisor of each cell.
+    layer : str, optional
+        Layer to normalise; ``X`` by default.
+    inplace : bool
+        If true, change ``adata``. If false, return the result.
+    copy : bool
+        Work on a copy of ``adata`` and return it.
 
     Returns
     -------
-    None, the copy, or the dictionary.
+    None, AnnData or dict
+        None by default; the normalised copy with ``copy=True``. With ``inplace=False``, a dictionary with the normalised matrix,
+        ``"X"``, and the divisors of the cells, ``"norm_factor"``, shape ``(cells,)``.
 
     Raises
     ------
     ValueError
-        If ``max_fraction`` is no share, or ``copy`` and ``inplace=False`` are combined.
+        If ``max_fraction`` is not between 0 and 1, or if ``copy=True`` is combined with ``inplace=False``.
+    MissingKeyError
+        If there is no such layer.
 
     Examples
     --------
@@ -72,13 +76,13 @@ def normalize_total(
     [[2.0, 6.0], [4.0, 4.0]]
     """
     if copy and not inplace:
-        raise ValueError("`copy=True` cannot be used with `inplace=False`.")
+        raise ValueError("`copy=True` cannot be combined with `inplace=False`. Use one of them.")
     if not 0 <= max_fraction <= 1:
-        raise ValueError(f"Choose max_fraction between 0 and 1. You provided {max_fraction}.")
+        raise ValueError(f"max_fraction is {max_fraction}. Choose a share between 0 and 1.")
     if layer is not None and layer not in adata.layers:
         raise unknown("layer", layer, adata.layers.keys())
     adata = adata.copy() if copy else adata
-    own(adata)
+    copy_if_view(adata)
     x = _floats(get_rep(adata, layer=layer), private=not inplace)
     x, factors = normalized(x, target_sum, max_fraction if exclude_highly_expressed else None)
     if not is_dask(factors) and not (factors > 0).all():
@@ -92,7 +96,7 @@ def normalize_total(
 
 
 def _floats(x: Any, *, private: bool) -> Any:
-    """CSR or dense floats that may be written to; a copy where the caller's matrix must stay as it is."""
+    """Return the matrix as CSR or dense floats; with ``private``, never the caller's own matrix, so that it can be changed."""
     changed = x
     if sparse.issparse(x) and x.format != "csr":
         changed = x.tocsr()
@@ -102,38 +106,41 @@ def _floats(x: Any, *, private: bool) -> Any:
 
 
 def _median(totals_of_cells: NDArray, *, all_cells: bool) -> Any:
+    """Return the median total, over all cells or over the cells with at least one count."""
     return np.median(totals_of_cells if all_cells else totals_of_cells[totals_of_cells > 0])
 
 
 def normalized(x: Any, target_sum: float | None, max_fraction: float | None) -> tuple[Any, Any]:
-    """Divide the rows of a float matrix, in place where it lies in memory; the matrix and its divisors."""
+    """Normalise the rows of a float matrix, in place if it is in memory; return the matrix and the divisors ``(rows,)``."""
     dtype = x.dtype if is_csr(x) else sum_dtype(x.dtype)
     total = totals(x, 0, True, dtype)
     if max_fraction is not None:
-        total = _without_dominant(x, np.asarray(total), max_fraction, dtype)
+        total = _totals_without_highly_expressed(x, np.asarray(total), max_fraction, dtype)
     if target_sum is None:
         target_sum = _median(np.asarray(total), all_cells=is_csr(x))
     factors = total / target_sum
     return divided(x, factors), factors
 
 
-def _without_dominant(x: Any, total: NDArray, max_fraction: float, dtype: np.dtype) -> NDArray:
-    """Totals over the genes that exceed a share of no cell's total."""
+def _totals_without_highly_expressed(x: Any, total: NDArray, max_fraction: float, dtype: np.dtype) -> NDArray:
+    """Return the totals of the cells without the highly expressed genes."""
     if is_dask(x):
         from dask import compute
 
         rows = np.cumsum((0, *x.chunks[0]))
         blocks = compute(*x.rechunk({1: -1}).to_delayed().ravel())
-        parts = [_dominant(b, total[a:z], max_fraction) for b, a, z in zip(blocks, rows[:-1], rows[1:], strict=True)]
-        dominant = np.any(parts, axis=0)
+        parts = [_highly_expressed(b, total[a:z], max_fraction) for b, a, z in zip(blocks, rows[:-1], rows[1:], strict=True)]
+        highly_expressed = np.any(parts, axis=0)
     else:
-        dominant = _dominant(x, total, max_fraction)
-    log.info("%d genes exceed %g of a cell's total and are left out of the totals", dominant.sum(), max_fraction)
-    return np.asarray(totals(x[:, np.flatnonzero(~dominant)], 0, True, dtype))
+        highly_expressed = _highly_expressed(x, total, max_fraction)
+    log.info(
+        "%d genes exceed the share %g of a cell's counts and are excluded from the totals", highly_expressed.sum(), max_fraction
+    )
+    return np.asarray(totals(x[:, np.flatnonzero(~highly_expressed)], 0, True, dtype))
 
 
-def _dominant(x: Any, total: NDArray, max_fraction: float) -> NDArray[np.bool_]:
-    """Genes above a share of some cell's total."""
+def _highly_expressed(x: Any, total: NDArray, max_fraction: float) -> NDArray[np.bool_]:
+    """Return which genes exceed ``max_fraction`` of the total of at least one cell, ``(genes,)``."""
     if not sparse.issparse(x):
         return np.any(np.asarray(x) > (total * max_fraction)[:, None], axis=0)
     over = x.data > np.repeat(total * max_fraction, np.diff(x.indptr))
@@ -141,7 +148,7 @@ def _dominant(x: Any, total: NDArray, max_fraction: float) -> NDArray[np.bool_]:
 
 
 def divided(x: Any, factors: Any) -> Any:
-    """Rows divided by their factors; rows with factor 0 stay as they are."""
+    """Divide each row by its factor, in place if the matrix is in memory; rows with factor 0 are not changed."""
     if is_dask(x):
         return _divided_dask(x, factors)
     safe = np.where(factors == 0, 1, factors).astype(x.dtype, copy=False)

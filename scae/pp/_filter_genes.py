@@ -1,0 +1,70 @@
+"""Filter genes by their total count or by the number of cells that express them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ._calls import old_positionals
+from ._filters import check_one_limit, filter_axis
+
+
+@old_positionals("min_counts", "min_cells", "max_counts", "max_cells", "inplace", "copy")
+def filter_genes(
+    data: AnnData | Any,
+    *,
+    min_counts: int | None = None,
+    min_cells: int | None = None,
+    max_counts: int | None = None,
+    max_cells: int | None = None,
+    inplace: bool = True,
+    copy: bool = False,
+    layer: str | None = None,
+) -> AnnData | tuple[NDArray, NDArray] | None:
+    """Keep genes by their total count or by the number of cells that express them.
+
+    Drop-in replacement for ``scanpy.pp.filter_genes``. If every gene passes, nothing is copied. Give exactly one of the four
+    limits per call.
+
+    Parameters
+    ----------
+    data : AnnData, or a sparse, dense or dask matrix
+        Cells × genes.
+    min_counts, max_counts : int, optional
+        Smallest and largest total count of a gene that is kept.
+    min_cells, max_cells : int, optional
+        Smallest and largest number of cells that express a gene, i.e. have a positive value, for the gene to be kept.
+    inplace : bool
+        If true, subset ``data`` and write ``var["n_counts"]`` or ``var["n_cells"]``. If false, return the mask and the
+        numbers. A bare matrix is never changed.
+    copy : bool
+        Work on a copy of the AnnData and return it.
+    layer : str, optional
+        Layer to count; ``X`` by default.
+
+    Returns
+    -------
+    None, AnnData, or (mask, number)
+        None by default; the filtered copy with ``copy=True``. With ``inplace=False`` and for a bare matrix, two arrays of
+        shape ``(genes,)``: a boolean mask of the genes that pass, and the number that was compared with the limit.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one limit is given.
+    MissingKeyError
+        If there is no such layer.
+    NotImplementedError
+        If the matrix is backed. Use ``scae preprocess`` to filter a file into another file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> filter_genes(np.array([[1.0, 0], [3, 4]]), min_counts=4)
+    (array([ True,  True]), array([4., 4.]))
+    """
+    limits = (min_counts, max_counts, min_cells, max_cells)
+    check_one_limit(limits, ("min_counts", "min_cells", "max_counts", "max_cells"))
+    return filter_axis(data, limits, 1, inplace=inplace, copy=copy, layer=layer)

@@ -1,0 +1,163 @@
+"""Mark highly variable genes, with any of the flavours."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ._calls import old_positionals
+from ._dispersion import Cutoffs, by_dispersion
+from ._loess import by_loess
+from ._pearson import by_residuals
+from ._subset import subset as subset_adata
+
+_LIMITS = {"min_disp": 0.5, "max_disp": np.inf, "min_mean": 0.0125, "max_mean": 3}
+
+
+@old_positionals(
+    *("layer", "n_top_genes", "min_disp", "max_disp", "min_mean", "max_mean", "span", "n_bins"),
+    *("flavor", "subset", "inplace", "batch_key", "check_values"),
+)
+def highly_variable_genes(
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    n_top_genes: int | None = None,
+    min_disp: float = _LIMITS["min_disp"],
+    max_disp: float = _LIMITS["max_disp"],
+    min_mean: float = _LIMITS["min_mean"],
+    max_mean: float = _LIMITS["max_mean"],
+    span: float = 0.3,
+    n_bins: int = 20,
+    flavor: str = "seurat",
+    subset: bool = False,
+    inplace: bool = True,
+    batch_key: str | None = None,
+    check_values: bool = True,
+    theta: float = 100,
+    clip: float | None = None,
+    chunksize: int = 1000,
+) -> pd.DataFrame | None:
+    """Mark genes that vary more between cells than expected from their mean.
+
+    Drop-in replacement for ``scanpy.pp.highly_variable_genes`` and, with ``flavor="pearson_residuals"``, for
+    ``scanpy.experimental.pp.highly_variable_genes``.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Cells × genes. ``seurat`` and ``cell_ranger`` expect log1p values; the other flavours expect raw counts.
+    layer : str, optional
+        Layer to use; ``X`` by default.
+    n_top_genes : int, optional
+        Number of genes to mark. By default, ``seurat`` and ``cell_ranger`` mark the genes within the four limits below, and
+        ``seurat_v3`` and ``seurat_v3_paper`` mark 2000 genes. ``pearson_residuals`` requires it.
+    min_disp, max_disp, min_mean, max_mean : float
+        Exclusive limits of the normalised dispersion and the mean (``seurat``, ``cell_ranger``). They are ignored if
+        ``n_top_genes`` is given.
+    span : float
+        Share of the genes, from 0 to 1, used for each local fit of the variance (``seurat_v3``, ``seurat_v3_paper``).
+    n_bins : int
+        Number of bins of the mean (``seurat``).
+    flavor : {"seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper", "pearson_residuals"}
+        How genes are ranked.
+    subset : bool
+        Keep only the marked genes.
+    inplace : bool
+        If true, write to ``adata.var``. If false, return the table.
+    batch_key : str, optional
+        Column of ``obs`` with the batches. Genes are ranked per batch, and the results of the batches are merged.
+    check_values : bool
+        Warn if a flavour that expects counts gets values that are not counts.
+    theta : float
+        Overdispersion parameter θ of the negative binomial null model, whose variance is μ + μ²/θ: a larger θ means less
+        overdispersion (``pearson_residuals``).
+    clip : float, optional
+        Largest absolute residual; the square root of the number of cells by default (``pearson_residuals``).
+    chunksize : int
+        Has no effect. It is accepted because scanpy has it.
+
+    Returns
+    -------
+    None or DataFrame
+        With ``inplace=False``, a table with one row per gene. All flavours give ``highly_variable`` (bool) and ``means``. In
+        addition, ``seurat`` and ``cell_ranger`` give ``dispersions`` and ``dispersions_norm``; ``seurat_v3`` and
+        ``seurat_v3_paper`` give ``variances``, ``variances_norm`` and ``highly_variable_rank``; ``pearson_residuals`` gives
+        ``variances``, ``residual_variances`` and ``highly_variable_rank``. With ``batch_key``, the number of batches that mark
+        a gene is ``highly_variable_nbatches``; except for the two ``seurat_v3`` flavours, ``highly_variable_intersection``
+        tells whether all batches mark it.
+
+    Raises
+    ------
+    ValueError
+        If ``adata`` is not an AnnData object, the flavour is unknown, or ``n_top_genes``, ``theta`` or ``clip`` has a value that
+        is not allowed.
+    CountsError
+        If the flavour expects log1p values and a gene has a mean that is NaN or infinite.
+    MissingKeyError
+        If there is no such layer.
+
+    References
+    ----------
+    ``seurat``: Satija et al. (2015), Nature Biotechnology 33:495.
+    ``cell_ranger``: Zheng et al. (2017), Nature Communications 8:14049.
+    ``seurat_v3``, ``seurat_v3_paper``: Stuart et al. (2019), Cell 177:1888.
+    ``pearson_residuals``: Lause, Berens and Kobak (2021), Genome Biology 22:258.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> counts = np.random.default_rng(0).poisson([0.5, 1, 5, 9, 20], (50, 5)).astype("float32")
+    >>> adata = anndata.AnnData(np.log1p(counts))
+    >>> highly_variable_genes(adata, n_top_genes=2, n_bins=2)
+    >>> int(adata.var["highly_variable"].sum())
+    2
+    """
+    del chunksize
+    if not isinstance(adata, AnnData):
+        raise ValueError(
+            f"`pp.highly_variable_genes` expects an `AnnData` argument, but was given {type(adata)}. "
+            "Use `inplace=False` to get the table instead of changing the AnnData."
+        )
+    if flavor in {"seurat_v3", "seurat_v3_paper"}:
+        top = 2000 if n_top_genes is None else n_top_genes
+        table, columns = by_loess(adata, flavor, layer, top, batch_key, check_values, span)
+    elif flavor == "pearson_residuals":
+        table, columns = by_residuals(adata, layer, n_top_genes, batch_key, check_values, theta, clip)
+    elif flavor in {"seurat", "cell_ranger"}:
+        cutoff = _cutoff(n_top_genes, min_disp, max_disp, min_mean, max_mean)
+        table, columns = by_dispersion(adata, flavor, layer, batch_key, n_bins, cutoff)
+    else:
+        raise ValueError(
+            f"flavor is {flavor!r}. Choose 'seurat' or 'cell_ranger' for log1p values, or 'seurat_v3', 'seurat_v3_paper' or "
+            "'pearson_residuals' for raw counts."
+        )
+    if not inplace:
+        return table.loc[table["highly_variable"].to_numpy()] if subset else table
+    adata.uns["hvg"] = {"flavor": flavor}
+    if flavor == "pearson_residuals":
+        adata.uns["hvg"]["computed_on"] = layer or "adata.X"
+    ordered = table if table.index.equals(adata.var_names) else table.loc[adata.var_names]
+    write_columns(adata.var, ordered, columns)
+    if subset:
+        subset_adata(adata, genes=ordered["highly_variable"].to_numpy())
+    return None
+
+
+def write_columns(var: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> None:
+    """Write columns of the table to ``var`` with the dtypes that scanpy uses."""
+    for name in columns:
+        values = table[name].to_numpy()
+        var[name] = values.astype(np.float32) if name == "dispersions_norm" else values
+
+
+def _cutoff(n_top_genes: int | None, *limits: float) -> Cutoffs | int:
+    """Return the number of genes to mark or, if it is not given, the limits."""
+    if n_top_genes is None:
+        return Cutoffs(*limits)
+    if limits != tuple(_LIMITS.values()):
+        warnings.warn("If you pass `n_top_genes`, all cutoffs are ignored.", UserWarning, stacklevel=4)
+    return n_top_genes

@@ -1,0 +1,69 @@
+"""``thin_counts`` splits each count binomially."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from peers import KINDS, adata_of, dense
+from scipy import stats
+
+from scae import pp
+from scae.errors import ConfigError, CountsError, MissingKeyError
+
+counts = arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(2, 7)), elements=st.integers(0, 40) | st.just(5000))
+
+
+@given(counts, st.sampled_from(list(KINDS)), st.floats(0.01, 0.99), st.integers(0, 2**40))
+def test_the_two_parts_add_up_to_the_counts(values, kind, fraction, seed):
+    adata = AnnData(KINDS[kind](values.astype("float32")))
+    pp.thin_counts(adata, fraction, random_state=seed)
+    train, test = (dense(adata.layers[name]) for name in ("train", "test"))
+    np.testing.assert_array_equal(train + test, values)
+    assert min(train.min(), test.min()) >= 0
+    assert adata.layers["train"].dtype == adata.X.dtype
+
+
+def test_the_split_does_not_depend_on_the_format():
+    splits = [adata_of(kind, dtype) for kind in KINDS for dtype in ("float32", "int64")]
+    for adata in splits:
+        pp.thin_counts(adata, 0.7, random_state=5)
+        np.testing.assert_array_equal(dense(adata.layers["train"]), dense(splits[0].layers["train"]))
+    again = adata_of()
+    pp.thin_counts(again, 0.7, random_state=6)
+    assert (again.layers["train"] != splits[0].layers["train"]).nnz
+
+
+@pytest.mark.parametrize("n", [1, 3, 40, 3000])
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_the_split_is_binomial(n, fraction):
+    adata = AnnData(np.full((200, 100), n, "float64"))
+    pp.thin_counts(adata, fraction)
+    train = adata.layers["train"].ravel().astype(int)
+    edges = np.unique(stats.binom.ppf(np.linspace(0, 1, 12)[1:-1], n, fraction))
+    observed = np.bincount(np.searchsorted(edges, train), minlength=edges.size + 1)
+    expected = np.diff(np.r_[0, stats.binom.cdf(edges, n, fraction), 1]) * train.size
+    possible = expected > 0
+    assert stats.chisquare(observed[possible], expected[possible] * observed.sum() / expected[possible].sum()).pvalue > 1e-4
+    across = np.corrcoef(adata.layers["train"][:, :-1].ravel(), adata.layers["train"][:, 1:].ravel())[0, 1]
+    assert abs(across) < 0.04  # neighbouring genes draw independently
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"fraction": 1.0}, ConfigError), ({"key_test": "train"}, ConfigError), ({"layer": "absent"}, MissingKeyError)],
+)
+def test_wrong_options_raise(options, error):
+    with pytest.raises(error):
+        pp.thin_counts(adata_of(), **options)
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, np.nan])
+def test_values_that_are_not_counts_raise(value):
+    adata = adata_of()
+    adata.X.data[3] = value
+    with pytest.raises(CountsError):
+        pp.thin_counts(adata)
