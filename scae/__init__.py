@@ -19,22 +19,21 @@ if TYPE_CHECKING:
         parts,
         pl,
         presets,
+        priors,
         threads,
         tl,
         transforms,
     )
     from .checks import check
-    from .errors import ScaeError
     from .model import Autoencoder, ModelSpec
     from .plan import TrainPlan
     from .store import load
 
-_PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "transforms")
+_PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "priors", "transforms")
 _MODULES = ("datasets", "errors", "external", "parts", "pl", "pp", "presets", "threads", "tl", *_PARTS)
 _NAMES = {
     "Autoencoder": "model",
     "ModelSpec": "model",
-    "ScaeError": "errors",
     "TrainPlan": "plan",
     "check": "checks",
     "load": "store",

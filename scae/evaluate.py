@@ -48,8 +48,8 @@ def split(counts: sp.csr_matrix, train_share: float, seed: int) -> Split:
     --------
     >>> counts = sp.csr_matrix(np.full((4, 3), 5))
     >>> fold = split(counts, 0.9, seed=0)
-    >>> bool((fold.train + fold.test == counts).todense().all())
-    True
+    >>> int((fold.train + fold.test).sum())
+    60
     """
     kept = sampling.thin(counts.indptr.astype(np.int64), counts.indices, counts.data.astype(np.float64), train_share, seed)
     train, test = (_with(counts, values) for values in (kept, counts.data - kept))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
 import re
@@ -15,9 +14,15 @@ from typing import Any
 
 from .errors import ConfigError
 
-UNFIT = object()  # no alternative of the hint takes the value; None is a value
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "text", types.NoneType: "None"}
-_PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "truth values", str: "names"}
+_fields: dict[Any, dict[str, Field]] = {}  # read once per class
+UNFIT = object()  # the hint does not take the value; None is a value
+_WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("True or False", "truth values"),
+    str: ("text", "names"),
+    types.NoneType: ("None", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,15 @@ class Field:
     kind: str | None = None
 
     @property
+    def types(self) -> tuple[Any, ...]:
+        """The alternatives of the hint."""
+        return typing.get_args(self.hint) if isinstance(self.hint, types.UnionType) else (self.hint,)
+
+    @property
     def items(self) -> tuple[Any, ...]:
         """The types of a tuple's elements; empty where the field is not a tuple."""
-        tuples = [hint for hint in alternatives(self.hint) if typing.get_origin(hint) is tuple]
-        return tuple(dict.fromkeys(arg for hint in tuples for arg in typing.get_args(hint) if arg is not ...))
+        tuples = [hint for hint in self.types if typing.get_origin(hint) is tuple]
+        return tuple(dict.fromkeys(item for hint in tuples for item in typing.get_args(hint) if item is not ...))
 
     def read(self, value: Any, where: str, build: Callable[..., Any]) -> Any:
         """A checked value from a value or its plain (JSON) form.
@@ -72,7 +82,7 @@ class Field:
         Raises
         ------
         ConfigError
-            If the value is not allowed; the message says where.
+            If the value is not allowed.
         MissingKeyError
             If it names a part or a field that does not exist.
         """
@@ -84,10 +94,18 @@ class Field:
             return value
         converted = convert(value, self.hint, lambda cls, plain: build(cls, plain, where))
         if converted is UNFIT:
-            raise ConfigError(f"{where} is {value!r}; allowed: {in_words(self.hint)}.")
-        if fault := outside(converted, self.low, self.high):
-            raise ConfigError(f"{where} is {fault[0]!r}; allowed: {fault[1]}.")
+            raise ConfigError(f"{where} is {value!r}; allowed: {self.in_words()}.")
+        for number in converted if isinstance(converted, tuple) else (converted,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                self._check_range(number, where)
         return converted
+
+    def _check_range(self, number: float, where: str) -> None:
+        if not math.isfinite(number):
+            raise ConfigError(f"{where} is {number!r}; allowed: finite numbers.")
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
+            bounds = [f"at least {self.low}"] * (self.low is not None) + [f"at most {self.high}"] * (self.high is not None)
+            raise ConfigError(f"{where} is {number!r}; allowed: {' and '.join(bounds)}.")
 
     def parse(self, word: str) -> Any:
         """The value that a word on the command line stands for; the numbers of a tuple are joined by ``,`` or ``x``.
@@ -97,17 +115,25 @@ class Field:
         ConfigError
             If the word is not such a value.
         """
-        hints = alternatives(self.hint)
         if self.kind is not None:
             return word
-        if types.NoneType in hints and word.lower() == "none":
+        if types.NoneType in self.types and word.lower() == "none":
             return None
         try:
             if self.items:
-                return tuple(_parsed(w, self.items) for w in re.split("[,x]" if str not in self.items else ",", word) if w)
-            return _parsed(word, hints)
+                return tuple(_parsed(w, self.items) for w in re.split("," if str in self.items else "[,x]", word) if w)
+            return _parsed(word, self.types)
         except (KeyError, ValueError) as fault:
-            raise ConfigError(f"{word!r} is not {in_words(self.hint)}") from fault
+            raise ConfigError(f"{word!r} is not {self.in_words()}") from fault
+
+    def in_words(self) -> str:
+        """What the type allows, for messages: "a list of whole numbers or None"."""
+        return " or ".join(
+            f"a list of {_WORDS.get(typing.get_args(hint)[0], ('', 'values'))[1]}"
+            if typing.get_origin(hint) is tuple
+            else _WORDS.get(hint, (getattr(hint, "__name__", str(hint)), ""))[0]
+            for hint in self.types
+        )
 
 
 def _parsed(word: str, hints: tuple[Any, ...]) -> Any:
@@ -138,20 +164,14 @@ def fields(cls: Any) -> dict[str, Field]:
     >>> fields(Masking)["share"].high
     1.0
     """
-    return _fields(cls)
-
-
-@functools.cache
-def _fields(cls: Any) -> dict[str, Field]:
-    hints = typing.get_type_hints(cls)
-    plain: dict[str, Any] = {"doc": ""}  # of a record's field that is no option
-    declared = dataclasses.fields(cls)
-    return {f.name: Field(name=f.name, hint=hints[f.name], default=f.default, **(f.metadata or plain)) for f in declared}
-
-
-def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The types that a hint allows: the members of a union, or the one type."""
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if cls not in _fields:
+        hints = typing.get_type_hints(cls)
+        plain: dict[str, Any] = {"doc": ""}  # a field of a record that is no option
+        declared = dataclasses.fields(cls)
+        _fields[cls] = {
+            f.name: Field(name=f.name, hint=hints[f.name], default=f.default, **(f.metadata or plain)) for f in declared
+        }
+    return _fields[cls]
 
 
 def convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
@@ -175,14 +195,9 @@ def convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
     >>> convert(2.5, int | None, lambda cls, plain: plain) is UNFIT
     True
     """
-    for alternative in alternatives(hint):
-        converted = _convert(value, alternative, record)
-        if converted is not UNFIT:
-            return converted
-    return UNFIT
-
-
-def _convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
+    if isinstance(hint, types.UnionType):
+        fitting = (converted for h in typing.get_args(hint) if (converted := convert(value, h, record)) is not UNFIT)
+        return next(fitting, UNFIT)
     if typing.get_origin(hint) is tuple:
         return _tuple(value, typing.get_args(hint), record)
     if dataclasses.is_dataclass(hint):
@@ -199,37 +214,10 @@ def _convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
 def _tuple(value: Any, items: tuple[Any, ...], record: Callable[[type, Any], Any]) -> Any:
     if not isinstance(value, list | tuple):
         return UNFIT
+    if items[-1] is ... and all(type(v) is items[0] for v in value):  # the usual case: thousands of gene names
+        return tuple(value)
     hints = items[:1] * len(value) if items[-1] is ... else items
     if len(hints) != len(value):
         return UNFIT
     converted = tuple(convert(v, hint, record) for v, hint in zip(value, hints, strict=True))
     return UNFIT if any(v is UNFIT for v in converted) else converted
-
-
-def in_words(hint: Any) -> str:
-    """What a hint allows, for messages.
-
-    Examples
-    --------
-    >>> in_words(int | None), in_words(tuple[int, ...])
-    ('a whole number or None', 'a list of whole numbers')
-    """
-    words = []
-    for alternative in alternatives(hint):
-        if typing.get_origin(alternative) is tuple:
-            words.append(f"a list of {_PLURALS.get(typing.get_args(alternative)[0], 'values')}")
-        else:
-            words.append(_WORDS.get(alternative, getattr(alternative, "__name__", str(alternative))))
-    return " or ".join(words)
-
-
-def outside(value: Any, low: float | None, high: float | None) -> tuple[Any, str] | None:
-    """The first number, of a number or a tuple, that is not finite or not in a closed range, and what is allowed."""
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, int | float) and not isinstance(number, bool):
-            if not math.isfinite(number):
-                return number, "finite numbers"
-            if (low is not None and number < low) or (high is not None and number > high):
-                bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
-                return number, " and ".join(bounds)
-    return None

@@ -1,4 +1,4 @@
-"""The data keys: where in AnnData a fit finds its inputs, for the verbs' keywords, the command line and model files alike."""
+"""The data keys: where in AnnData a fit finds its inputs; and the record of what it found."""
 
 from __future__ import annotations
 
@@ -50,6 +50,57 @@ class DataKeys:
     def further_categorical(self) -> tuple[str, ...]:
         """The categorical covariates apart from the batch."""
         return tuple(key for key in self.categorical if key != self.batch_key)
+
+
+@record
+class DataSpec:
+    """What a model was fitted to: plain strings and numbers, kept and saved with it.
+
+    Attributes
+    ----------
+    genes
+        Names of the modelled genes, in the order of the weights.
+    keys
+        Where in AnnData the inputs were (``mask_var`` aside: ``genes`` says which genes are modelled).
+    levels
+        Levels of each categorical covariate, in the order of ``keys.categorical``: those of the batch first.
+    moments
+        Mean and standard deviation of each continuous covariate over the training cells.
+    labels
+        Levels of ``keys.label_key``.
+    counts_per_unit
+        Counts per unit of ``keys.size_factor``, so that a library size is always in counts.
+    median_library
+        Median library size of the training cells, counts; the unit of exposure of the ``exp`` and ``softplus`` links.
+    order
+        Positions of the genes along the genome, where the network asks for them; empty: as listed.
+    breaks
+        Positions in ``order`` at which a new chromosome begins.
+    """
+
+    genes: tuple[str, ...]
+    keys: DataKeys = DataKeys()
+    levels: tuple[tuple[str, ...], ...] = ()
+    moments: tuple[tuple[float, float], ...] = ()
+    labels: tuple[str, ...] = ()
+    counts_per_unit: float = 1.0
+    median_library: float = 1e4
+    order: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
+
+    @property
+    def n_genes(self) -> int:
+        return len(self.genes)
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """Levels of the batch key; empty where there is none."""
+        return () if self.keys.batch_key is None else self.levels[0]
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches; one where there is no batch key."""
+        return max(len(self.batches), 1)
 
 
 KEYWORDS: dict[str, tuple[Any, str]] = {name: (field.default, field.doc) for name, field in fields(DataKeys).items()}

@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .bottlenecks import Bottleneck, Gaussian
+from .bottlenecks.base import Bottleneck
+from .bottlenecks.gaussian import Gaussian
 from .corruptions import Corruption, NoCorruption
 from .heads import Heads
 from .input import InputScale
 from .io.modelfile import write_model
-from .likelihoods import NB, Likelihood, Parameters
-from .likelihoods.base import CELL_GENE
-from .networks import MLP, Covariates, Ends, Network
+from .keys import DataSpec
+from .likelihoods.base import CELL_GENE, Likelihood, Parameters
+from .likelihoods.nb import NB
+from .networks.base import Covariates, Ends, Network
+from .networks.mlp import MLP
 from .parts import inside, option, record, to_dict
-from .records import Cells, Counts, DataSpec, Encoded, EncoderInput, GeneStatistics, Latent, Loss
+from .records import Cells, Counts, Encoded, EncoderInput, GeneStatistics, Latent, Loss
 from .transforms import Normalized, Transform
 from .version import __version__
 

@@ -41,8 +41,9 @@ def record(cls: type[T]) -> type[T]:
     between_fields = cls.__dict__.get("__post_init__")
 
     def check(self: Any) -> None:
-        for field in fields(type(self)).values():
-            object.__setattr__(self, field.name, field.read(getattr(self, field.name), f"{label(cls)}: {field.name}", build))
+        head = label(cls)
+        for name, field in fields(cls).items():
+            object.__setattr__(self, name, field.read(getattr(self, name), f"{head}: {name}", build))
         if between_fields is not None:
             between_fields(self)
 
@@ -199,7 +200,7 @@ def build(target: type | str, plain: Any, where: str = "", base: Any = None) -> 
     start = {name: getattr(base, name) for name in declared} if type(base) is cls else {}
     for name, value in values.items():
         if name not in declared:
-            raise located(where, unknown(f"field of {label(cls)}", name, declared))
+            raise located(where or label(cls), unknown("field", name, declared))
         start[name] = declared[name].read(value, f"{where}.{name}" if where else f"{label(cls)}: {name}", build)
     missing = [name for name, field in declared.items() if field.default is MISSING and name not in start]
     if missing:

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import parts, presets
 from .config import nested_kinds
-from .fields import Field, alternatives, fields
+from .fields import Field, fields
 from .keys import DataKeys
 from .model import ModelSpec
 from .plan import TrainPlan
@@ -101,7 +101,7 @@ def _field_schema(field: Field) -> dict[str, Any]:
     if field.choices:
         return said | {"enum": list(field.choices)}
     bounds = {name: bound for name, bound in (("minimum", field.low), ("maximum", field.high)) if bound is not None}
-    said |= _types(alternatives(field.hint), bounds)
+    said |= _types(field.types, bounds)
     return said | {"items": _types(field.items, bounds)} if field.items else said
 
 

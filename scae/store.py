@@ -8,10 +8,10 @@ import torch
 
 from .errors import ModelFileError, ScaeError
 from .io.modelfile import read_model
+from .keys import DataSpec
 from .model import Autoencoder, ModelSpec
 from .ops.device import resolve_device
 from .parts import build
-from .records import DataSpec
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:

@@ -19,10 +19,10 @@ from torch import Tensor
 import scae
 from scae import parts
 from scae.fields import fields
-from scae.keys import DataKeys
+from scae.keys import DataKeys, DataSpec
 from scae.likelihoods import Parameters
 from scae.plan import TrainPlan
-from scae.records import Cells, Counts, DataSpec
+from scae.records import Cells, Counts
 from scae.source import CountMatrix
 
 ROOT = Path(__file__).parents[1]

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from scae import parts, presets
 from scae.cli.options import add_model_options, preset_from
-from scae.config import nested_kinds, read_config, read_file
+from scae.config import model_options, nested_kinds, read_config, read_file
 from scae.errors import ConfigError, MissingKeyError, ModelFileError
+from scae.fields import fields
 from scae.model import ModelSpec
-from scae.parts import from_dict, to_dict
+from scae.parts import build, to_dict
 from scae.plan import TrainPlan
 from scae.schema import json_schema
 
 SCHEMA = json_schema()
-KINDS = {f.name: f.metadata["kind"] for f in dataclasses.fields(ModelSpec)}
+KINDS = {name: field.kind for name, field in fields(ModelSpec).items()}
 COMMITTED = ROOT / "workflows" / "scrnaseq" / "workflow" / "schemas" / "model.schema.json"
 
 
@@ -59,14 +60,14 @@ def test_every_preset_survives_the_plain_form(name):
     assert accepted(full) == (True, True)
     read = read_config(full)
     assert read == preset
-    assert read.spec == from_dict(ModelSpec, full["spec"])
+    assert read.spec == build(ModelSpec, full["spec"])
 
 
 @pytest.mark.parametrize(
     ("config", "error", "said"),
     [
         ({"spec": {"bottleneck": {"dim": -3}}}, ConfigError, "model.spec.bottleneck.dim is -3; allowed: at least 1."),
-        ({"plan": {"epochs": 2.5}}, ConfigError, "model.plan.epochs is 2.5; allowed: int."),
+        ({"plan": {"epochs": 2.5}}, ConfigError, "model.plan.epochs is 2.5; allowed: a whole number."),
         ({"spec": {"network": {"hidden": [8, 0]}}}, ConfigError, "model.spec.network.hidden is 0; allowed: at least 1."),
         (
             {"spec": {"likelihood": {"name": "nb", "link": "log"}}},
@@ -123,7 +124,7 @@ def values() -> st.SearchStrategy:
 
 def records(cls: type) -> st.SearchStrategy:
     """Fields of a record, right and wrong values, now and then a field it does not have."""
-    keys = st.sampled_from([f.name for f in dataclasses.fields(cls)] + ["nosuch"])
+    keys = st.sampled_from([*fields(cls), "nosuch"])
     return st.dictionaries(keys, values(), max_size=3)
 
 
@@ -213,9 +214,9 @@ def homes() -> list[tuple[dict, type]]:
 
 @pytest.mark.parametrize(("home", "cls"), homes(), ids=lambda v: v.__name__ if isinstance(v, type) else "")
 def test_schema_and_reader_agree_on_every_field_and_at_every_bound(home, cls):
-    for f in dataclasses.fields(cls):
-        bounds = [b + step for b in (f.metadata["low"], f.metadata["high"]) if b is not None for step in (-1, -1e-6, 0, 1e-6, 1)]
-        for value in [*POOL, *bounds, *(f.metadata["choices"] or ())]:
+    for f in fields(cls).values():
+        bounds = [b + step for b in (f.low, f.high) if b is not None for step in (-1, -1e-6, 0, 1e-6, 1)]
+        for value in [*POOL, *bounds, *(f.choices or ())]:
             config = json.loads(json.dumps(home))
             (config["plan"] if "plan" in config else next(iter(config["spec"].values())))[f.name] = value
             by_schema, by_reader = accepted(config)
@@ -227,7 +228,7 @@ def test_every_part_is_in_the_schema_with_its_defaults(kind):
     """Each part's own plain form is accepted, and no field of it is missing."""
     for name in parts.names(kind):
         cls = parts.find(kind, name)
-        assert set(SCHEMA["$defs"][f"{kind}.{name}"]["properties"]) == {"name", *(f.name for f in dataclasses.fields(cls))}
+        assert set(SCHEMA["$defs"][f"{kind}.{name}"]["properties"]) == {"name", *fields(cls)}
         if kind in KINDS.values():
             assert accepted({"spec": {next(k for k, v in KINDS.items() if v == kind): to_dict(cls())}}) == (True, True)
 
@@ -243,7 +244,8 @@ def test_the_schema_is_a_schema():
 def flags() -> dict[tuple[str, ...], argparse.Action]:
     parser = argparse.ArgumentParser()
     add_model_options(parser, default="vae")
-    return {tuple(a.dest.split(".")): a for a in parser._actions if "." in a.dest}
+    paths = {name: option.path for name, option in model_options().items()}
+    return {paths[a.dest.removeprefix("option.")]: a for a in parser._actions if a.dest.startswith("option.")}
 
 
 def test_schema_and_options_agree_field_for_field():

@@ -84,7 +84,7 @@ print(spec == dataclasses.replace(spec), spec == dataclasses.replace(spec, likel
 for wrong in (lambda: Masking(1.3), lambda: Deterministic(dim=0), lambda: scae.presets.find("scvii")):
     try:
         wrong()
-    except scae.ScaeError as error:
+    except scae.errors.ScaeError as error:
         print(f"{type(error).__name__}: {error}")
 
 # %% [markdown]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +35,14 @@ class Preset:
     n_genes: int = 0
 
 
+_FAMILIES = ("variational", "dca", "linear", "codes", "peaks", "scdha")  # scae's own, in the order in which they are listed
 _PRESETS: dict[str, tuple[Callable[[], Preset], str]] = {}
+
+
+@functools.cache
+def _load() -> None:
+    for family in _FAMILIES:
+        importlib.import_module(f"{__package__}.{family}")
 
 
 def preset(name: str) -> Callable[[Callable[[], Preset]], Callable[[], Preset]]:
@@ -48,6 +57,7 @@ def preset(name: str) -> Callable[[Callable[[], Preset]], Callable[[], Preset]]:
 
 def names() -> dict[str, str]:
     """Every preset's name with its one line."""
+    _load()
     return {name: line for name, (_, line) in _PRESETS.items()}
 
 
@@ -64,6 +74,6 @@ def find(name: str) -> Preset:
     >>> find("scvi").spec.bottleneck.dim
     10
     """
-    if name not in _PRESETS:
-        raise unknown("preset", name, _PRESETS)
+    if name not in names():
+        raise unknown("preset", name, names())
     return _PRESETS[name][0]()

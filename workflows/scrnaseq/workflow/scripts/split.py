@@ -3,13 +3,16 @@
 import sys
 
 import scanpy as sc
+import scipy.sparse as sp
 from snakemake.script import snakemake
 
-import scae
+from scae.evaluate import split
 
 sys.stderr = sys.stdout = open(snakemake.log[0], "w", buffering=1)
 
 adata = sc.read_h5ad(snakemake.input[0])
-adata = adata[:, adata.var["highly_variable"]].copy()
-scae.pp.thin_counts(adata, 0.9, random_state=snakemake.params.seed)
-adata[adata.layers["train"].sum(1).A1 > 0].copy().write_h5ad(snakemake.output[0])
+adata = adata[:, adata.var["highly_variable"]]
+fold = split(sp.csr_matrix(adata.X), 0.9, snakemake.params.seed)
+seen = adata[fold.cells].copy()
+seen.layers["train"], seen.layers["test"], seen.uns["odds"] = fold.train, fold.test, fold.odds
+seen.write_h5ad(snakemake.output[0])
