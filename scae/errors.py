@@ -47,6 +47,10 @@ class ModelFileError(ScaeError, ValueError):
     """A model file is truncated, altered, or not a scae model."""
 
 
+class OutputError(ScaeError, OSError):
+    """A file or folder cannot be written; what was there before is unchanged."""
+
+
 class NotFittedError(ScaeError, RuntimeError):
     """A result was asked of a model that has not been fitted."""
 

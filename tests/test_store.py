@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import scae
-from scae.errors import ModelFileError
-from scae.io.atomic import replacing
+from scae.errors import ModelFileError, OutputError
 from scae.io.modelfile import read_model, write_model
+from scae.io.writer import replacing
 
 
 @pytest.fixture
@@ -106,5 +106,5 @@ def test_values_that_are_not_json_leave_the_old_file(path, model):
     with pytest.raises((ValueError, TypeError)):
         write_model(path, {"a": np.zeros(1)}, {"bad": float("nan")})
     assert path.read_bytes() == before
-    with pytest.raises(ModelFileError, match="no folder"):
+    with pytest.raises(OutputError, match="no folder"):
         model.save(path.parent / "absent" / "model.scae")

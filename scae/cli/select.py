@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import config, parts, presets, threads, tl
 from ..errors import ConfigError
-from ..io.atomic import replacing
+from ..io.writer import replacing
 from ..presets import Preset
 from ..tl._choose import ORDERS, summarize
 from .files import log, read
@@ -21,21 +21,30 @@ from .options import add_fit_options, fit_options, parse_option, with_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="h5ad file with raw counts")
     known = ", ".join(presets.names())
-    parser.add_argument("--presets", default="denoiser,vae", metavar="NAMES", help=f"some of: {known} (denoiser,vae)")
-    parser.add_argument("--configs", nargs="+", default=(), metavar="FILE", help="further candidates, JSON files as written here")
     parser.add_argument(
-        "--grid", nargs="+", default=[], action="extend", metavar="OPTION=V,V", help="values to try with every preset, "
+        "--presets", default="denoiser,vae", metavar="NAMES", help=f"candidates, separated by commas: {known} (denoiser,vae)"
+    )
+    parser.add_argument(
+        "--configs", nargs="+", default=(), metavar="FILE", help="further candidates: JSON files as for scae fit --config"
+    )
+    parser.add_argument(
+        "--grid", nargs="+", default=[], action="extend", metavar="OPTION=V,V", help="values to try with every candidate, "
         "e.g. bottleneck-dim=8,32 network-hidden=128,128x64",
     )  # fmt: skip
-    parser.add_argument("--splits", type=int, default=3, metavar="N", help="times that the molecules are split (3)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits of each candidate to each split (1)")
-    parser.add_argument("--train-share", type=float, default=0.9, metavar="P", help="share of the molecules that is seen (0.9)")
+    parser.add_argument("--splits", type=int, default=3, metavar="N", help="random splits of the molecules (3)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits per candidate and split (1)")
     parser.add_argument(
-        "--order", default="n_parameters", metavar="WHAT", help=f"what is simple: {', '.join(ORDERS)} (n_parameters)"
+        "--train-share", type=float, default=0.9, metavar="P", help="share of the molecules used for training (0.9)"
     )
-    parser.add_argument("--out", metavar="FILE", help="CSV file to write: one row a candidate, split and seed")
-    parser.add_argument("--save-config", metavar="FILE", help="JSON file to write: the choice, for scae fit --config")
-    parser.add_argument("--plot", metavar="FILE", help="picture to write (png, pdf or svg)")
+    parser.add_argument(
+        "--order",
+        default="n_parameters",
+        metavar="WHAT",
+        help=f"prefer the candidate with the smallest of: {', '.join(ORDERS)} (n_parameters)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="CSV file to write: one row per candidate, split and seed")
+    parser.add_argument("--save-config", metavar="FILE", help="JSON file to write: the chosen model, for scae fit --config")
+    parser.add_argument("--plot", metavar="FILE", help="plot to write (png, pdf or svg)")
     add_fit_options(parser)
 
 
@@ -71,18 +80,16 @@ def _candidates(args: argparse.Namespace) -> dict[str, Preset]:
     for word in args.grid:
         name, equals, listed = word.partition("=")
         if not (equals and listed):
-            raise ConfigError(
-                f"--grid has {word!r}; allowed: an option, =, and values with commas between, e.g. bottleneck-dim=8,32."
-            )
+            raise ConfigError(f"--grid has {word!r}; allowed: OPTION=VALUE,VALUE, e.g. bottleneck-dim=8,32.")
         name = name.lstrip("-").replace("-", "_")
         values[name] = [parse_option(name, value) for value in listed.split(",")]
     starts = {name: presets.find(name) for name in args.presets.split(",") if name}
     starts |= {Path(path).stem: config.read_file(path) for path in args.configs}
-    made: dict[str, Preset] = {}
+    candidates: dict[str, Preset] = {}
     for name, start in starts.items():
         varied = tl.grid(with_options(start, args), **values)
-        made |= {name + label.removeprefix("model"): preset for label, preset in varied.items()}
-    return made
+        candidates |= {name + label.removeprefix("model"): preset for label, preset in varied.items()}
+    return candidates
 
 
 def _write(path: str, text: str) -> None:
@@ -102,9 +109,9 @@ def _picture(table: pd.DataFrame, args: argparse.Namespace) -> None:
 
 
 def _show(rows: pd.DataFrame, choice: tl.Choice) -> None:
-    """The candidates, best first, and the choice."""
+    """Print the candidates, best first, and the choice."""
     width = max(len(str(name)) for name in rows.index)
-    print(f"  {'':<{width}}  deviance explained  below the best    fitted numbers")
+    print(f"  {'':<{width}}  deviance explained  below the best      parameters")
     for name, row in rows.sort_values("deviance_explained", ascending=False).iterrows():
         score = f"{row['deviance_explained']:.4f} ± {row['se']:.4f}"
         below = f"{row['below_best']:.4f} ± {row['below_best_se']:.4f}" if row["kind"] == "model" else "(baseline)"

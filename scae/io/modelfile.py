@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import ModelFileError
-from .atomic import replacing
+from .writer import replacing
 
 
 def digest(arrays: dict[str, NDArray], about: str) -> str:
@@ -57,14 +57,12 @@ def write_model(path: Path, arrays: dict[str, NDArray], about: dict[str, Any]) -
 
     Raises
     ------
-    ModelFileError
-        If the folder does not exist.
+    OutputError
+        If the folder does not exist, something other than a file is there, or the disk is full.
     ValueError or TypeError
         If the description is not valid JSON.
     """
     text = json.dumps(about, allow_nan=False, ensure_ascii=False)
-    if not path.parent.is_dir():
-        raise ModelFileError(f"cannot write {path}: there is no folder {path.parent}. Create it first.")
     with replacing(path) as temporary:
         save_file(arrays, temporary, metadata={"about": text, "sha256": digest(arrays, text)})
 

@@ -1,4 +1,4 @@
-"""What all plots share: colours, panels, labels beside what they name, showing and saving."""
+"""What all plots share: colours, panels, labels, showing and saving."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..io.atomic import replacing
+from ..io.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-# Okabe and Ito (2008): told apart under every common colour blindness. Yellow comes last: it is faint on white.
+# Okabe and Ito (2008): distinct under the common forms of colour blindness. Yellow is last because it is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BLUE, ORANGE, GREEN, PURPLE = COLORS[:4]
 GREY = "#8A8A8A"
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # a further round of the colours has another marker
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # beyond eight categories, colours repeat with the next marker
 _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -42,29 +42,29 @@ def drawing(
     columns: int | None = None,
     size: tuple[float, float] = (4.2, 3.4),
 ) -> Iterator[list[Axes]]:
-    """So many panels to draw into, shown or saved when the block ends well.
+    """Panels to draw into in a ``with`` block; the figure is saved and shown at its end, unless there was an error.
 
     Parameters
     ----------
     n_panels
-        The number of Axes.
+        Number of panels.
     ax
         Axes to draw into; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        A file to write, in the format that its suffix says.
+        File to write; its suffix sets the format.
     columns
-        Panels a row; None: all.
+        Panels per row; None: all in one row.
     size
-        Inches of a panel.
+        Width and height of a panel, inches.
 
     Raises
     ------
     ConfigError
-        If ``ax`` has another number of Axes, or the suffix of ``save`` is no format of pictures.
+        If ``ax`` has another number of Axes, or the suffix of ``save`` is not an image format.
     FileNotFoundError
-        If ``save`` names a folder that is not there.
+        If the folder of ``save`` does not exist.
     """
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
@@ -73,19 +73,19 @@ def drawing(
 
     if save is not None:
         _check_path(Path(save), FigureCanvasBase.get_supported_filetypes())
-    given = [ax] if isinstance(ax, Axes) else None if ax is None else list(ax)
-    if given is not None and len(given) != n_panels:
-        raise ConfigError(f"ax holds {len(given)} Axes, and this plot has {n_panels} panels. Give as many, or None.")
-    plt.draw_if_interactive()  # loads the backend: a notebook's makes pyplot interactive then, and rc_context would undo that
+    own = [ax] if isinstance(ax, Axes) else None if ax is None else list(ax)
+    if own is not None and len(own) != n_panels:
+        raise ConfigError(f"ax holds {len(own)} Axes, but this plot has {n_panels} panels. Pass one Axes per panel, or None.")
+    plt.draw_if_interactive()  # load the backend first: in a notebook that makes pyplot interactive, which rc_context would undo
     with plt.rc_context(_STYLE):
-        panels = given or _new_panels(n_panels, columns or n_panels, size)
+        panels = own or _new_panels(n_panels, columns or n_panels, size)
         yield panels
         figure: Any = panels[0].figure.get_figure(root=True)
         if save is not None:
             with replacing(Path(save)) as beside:
                 figure.savefig(beside, dpi=150)
     windows = plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)
-    if show or (show is None and given is None and save is None and windows):
+    if show or (show is None and own is None and save is None and windows):
         plt.show()
 
 
@@ -109,7 +109,7 @@ def _new_panels(n: int, columns: int, size: tuple[float, float]) -> list[Axes]:
 
 
 def beside(ax: Axes, x: float, y: float, text: str, color: str = "black", **options: Any) -> Annotation:
-    """A label a little to the right of a point, in the colour of what it names, with a white edge."""
+    """A label to the right of a point, with a white outline."""
     from matplotlib import patheffects
 
     place: dict[str, Any] = {
@@ -125,14 +125,14 @@ def beside(ax: Axes, x: float, y: float, text: str, color: str = "black", **opti
 
 
 def collide(figure: Any, labels: Sequence[Annotation]) -> bool:
-    """Whether a label lies on another, as things stand."""
+    """Whether any two labels overlap."""
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels]
     return any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
 
 
 def spread(ax: Axes, labels: Sequence[Annotation]) -> None:
-    """Move labels up or down until none lies on another."""
+    """Move labels up or down until no two overlap."""
     figure = ax.figure.get_figure(root=True)
     if figure is None or len(labels) < 2:
         return

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +13,8 @@ from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, MissingKeyError
+from ..io.hdf5 import writing
+from ..io.writer import replacing
 
 _CHUNK = 1 << 18  # stored values per chunk of the file
 
@@ -52,30 +51,25 @@ def open_read(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def open_write(path: Path) -> Iterator[Any]:
-    """Open the root group of a new store for writing.
+    """Open the root group of a new store for writing; it replaces what is at ``path`` only when the block has ended well.
 
-    The store is written to a temporary folder next to ``path`` and moved to ``path`` at the end. After an error the temporary
-    folder is removed, and an existing store at ``path`` is unchanged.
+    Raises
+    ------
+    OutputError
+        As :func:`scae.io.writer.replacing`; what was there before is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    new = temporary / path.name
-    try:
-        if _is_zarr(path):
+    folder = path.suffix == ".zarr"
+    with replacing(path, folder=folder) as temporary:
+        if folder:
             import zarr
 
-            root = zarr.open_group(new, mode="w")
+            root = zarr.open_group(temporary, mode="w")
             root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
             yield root
-            if path.exists():
-                os.replace(path, temporary / "old")
         else:
-            with h5py.File(new, "w") as file:
+            with writing(temporary) as (file, _):
                 file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
                 yield file
-        os.replace(new, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def matrix(root: Any, name: str = "X") -> Any:
