@@ -1,8 +1,8 @@
-"""Is this AnnData fit for a count model? Every verb asks here first, and so may the user. No torch."""
+"""Check that an AnnData holds raw counts and the columns that a model needs; every fit does this first. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +12,16 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .errors import CountsError, GenesError, MatrixError, ScaeError, unknown
+from .errors import ConfigError, CountsError, GenesError, MatrixError, ScaeError, unknown
 from .kernels import csr
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
 
-_CHUNK = 1 << 22  # values looked at together: bounds the temporaries
+_CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was noticed: ``level`` is ``"error"`` (verbs refuse), ``"warning"`` (verbs go on) or ``"note"``."""
+    """One finding: an ``"error"`` (a fit raises ``error``), a ``"warning"`` (a fit warns) or a ``"note"`` (it does not)."""
 
     level: str
     message: str
@@ -30,29 +30,38 @@ class Finding:
 
 @dataclass
 class Report:
-    """What :func:`check` found, worst first; prints as a short text."""
+    """The result of :func:`check`; printing it lists the findings, worst first.
+
+    Attributes
+    ----------
+    about
+        One line on the matrix: shape, place, format and dtype.
+    findings
+        All findings.
+    """
 
     about: str
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """True where no finding is an error."""
+        """Whether no finding is an error."""
         return not any(f.level == "error" for f in self.findings)
 
     @property
     def warnings(self) -> list[str]:
+        """Messages of the warnings."""
         return [f.message for f in self.findings if f.level == "warning"]
 
     def raise_errors(self) -> None:
-        """Raise the first error, if there is one."""
+        """Raise the first error, if there is any."""
         for f in self.findings:
             if f.level == "error":
                 raise f.error(f.message)
 
     def __str__(self) -> str:
         ordered = sorted(self.findings, key=lambda f: ("error", "warning", "note").index(f.level))
-        lines = [f"{f.level}: {f.message}" for f in ordered] or ["raw counts; nothing to object to"]
+        lines = [f"{f.level}: {f.message}" for f in ordered] or ["no problems found"]
         return "\n".join([self.about, *lines])
 
     __repr__ = __str__
@@ -72,8 +81,8 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
         raise unknown("layer", layer, adata.layers, hint="Counts may also be in X (layer=None).")
     x = adata.X if layer is None else adata.layers[layer]
     if x is None:
-        known = ", ".join(map(repr, adata.layers)) or "there is none"
-        raise CountsError(f"adata.X is None. Name the layer that holds counts: {known}.")
+        known = ", ".join(map(repr, adata.layers)) or "none"
+        raise CountsError(f"adata.X is None. Name the layer that holds counts. Layers: {known}.")
     if isinstance(x, np.ndarray) or sp.issparse(x):
         return x
     if hasattr(x, "to_memory"):  # backed sparse
@@ -83,25 +92,29 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
 
 @spelled_out(KEYWORDS)
 def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
-    """Whether a matrix holds raw counts, and whether the columns that a model is to use are there and complete.
+    """Check that a matrix holds raw counts, and that the columns for a model exist and are complete.
 
     Parameters
     ----------
     adata
         Cells × genes.
     fractions
-        Values need not be whole: for the likelihood ``quasi_nb``, or for a model of values that were normalised before.
+        Accept values that are not whole numbers, for the likelihood ``quasi_nb`` or a model of already normalised values.
     %(keywords)s
 
     Returns
     -------
     Report
-        ``report.ok`` says whether the verbs accept it; ``print(report)`` says why not and what to do.
+        ``report.ok`` is True if a fit accepts the data; ``print(report)`` shows what was found and what to do.
 
     Raises
     ------
     MissingKeyError
-        If the layer is not there.
+        If there is no such layer. Missing columns are findings.
+    CountsError
+        If ``X`` is to be checked and is None.
+    TypeError
+        If a keyword is unknown.
 
     Examples
     --------
@@ -109,13 +122,13 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
     >>> report = scae.check(anndata.AnnData(numpy.array([[1.0, 0.5]])))
     >>> print(str(report).split(" If ")[0])
     1 cells × 2 genes, X, dense float64
-    error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts; no layer holds any.
+    error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts. No layer holds raw counts.
     """
     return examine(adata, read_keys(keys), fractions=fractions)[0]
 
 
 def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
-    """What :func:`check` reports, and the matrix it looked at, in memory."""
+    """The report of :func:`check`, and the matrix that was checked, in memory."""
     x = matrix(adata, keys.layer)
     name = "X" if keys.layer is None else f"layers[{keys.layer!r}]"
     kind = f"{type(x).__name__} {x.dtype}" if sp.issparse(x) else f"dense {x.dtype}"
@@ -127,13 +140,39 @@ def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple
     if report.ok:
         findings += _emptiness(x)
     if not adata.var_names.is_unique:
-        twice = ", ".join(adata.var_names[adata.var_names.duplicated()][:3])
-        text = f"gene names are not unique (e.g. {twice}). Call adata.var_names_make_unique()."
+        repeated = ", ".join(adata.var_names[adata.var_names.duplicated()][:3])
+        text = f"gene names are not unique (e.g. {repeated}). Call adata.var_names_make_unique()."
         findings.append(Finding("error", text, GenesError))
     if not adata.obs_names.is_unique:
         findings.append(Finding("warning", "cell names are not unique. Call adata.obs_names_make_unique()."))
     findings += _columns(adata, keys)
+    if keys.mask_var is not None:
+        findings += _mask(adata, keys.mask_var)
     return report, x
+
+
+def gene_mask(adata: AnnData, mask_var: str | Sequence[bool] | None) -> NDArray[np.bool_]:
+    """The genes to model, ``(genes,)`` bool; None chooses ``var["highly_variable"]`` if present, otherwise all genes.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such column.
+    ConfigError
+        If the mask is not one bool per gene, or chooses no gene.
+    """
+    if mask_var is None:
+        mask_var = "highly_variable" if "highly_variable" in adata.var else (True,) * adata.n_vars
+    if isinstance(mask_var, str):
+        if mask_var not in adata.var:
+            raise unknown("var column", mask_var, adata.var.columns, hint="mask_var is a bool column of var, or an array.")
+        mask_var = adata.var[mask_var].to_numpy()
+    mask = np.asarray(mask_var)
+    if mask.dtype != bool or mask.shape != (adata.n_vars,):
+        raise ConfigError(f"mask_var has dtype {mask.dtype} and shape {mask.shape}; allowed: bool, ({adata.n_vars},).")
+    if not mask.any():
+        raise ConfigError("mask_var chooses no gene. Choose some, or pass an array of True to model all genes.")
+    return mask
 
 
 def _structure(x: Any, name: str) -> Iterator[Finding]:
@@ -155,7 +194,7 @@ def _chunks(x: Any) -> Iterator[NDArray]:
 
 
 def is_counts(x: Any) -> bool:
-    """True if every value is a finite whole number from zero."""
+    """Whether every value is a finite, non-negative whole number."""
     if x.dtype.kind in "ub":
         return True
     return all(bool(((c >= 0) & (c == np.rint(c)) & (c < np.inf)).all()) for c in _chunks(x))
@@ -174,29 +213,30 @@ def _values(adata: AnnData, x: Any, name: str, layer: str | None, fractions: boo
         example = float(c[part][0]) if example == 0 and part.any() else example
         largest = max(largest, float(np.max(c, initial=0, where=~bad)))
     if nan:
-        text = f"{name} has {nan} NaN or infinite values. Remove those cells or genes; {_advice(adata, layer)}."
+        text = f"{name} has {nan} NaN or infinite values. Remove those cells or genes. {_advice(adata, layer)}"
         yield Finding("error", text)
     elif negative:
         scaled = "; it looks scaled" if fractional else ""
-        yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts; {_advice(adata, layer)}.")
+        yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts. {_advice(adata, layer)}")
     elif fractional:
         logs = largest < 20 and _log_normalized(x)
         if fractions and logs:
-            yield Finding("warning", f"{name} looks log-normalised: right for a model of its input, wrong for one of counts.")
+            text = (
+                f"{name} looks log-normalised. Do not fit a likelihood of counts to it; 'gaussian' and 'student' fit such values."
+            )
+            yield Finding("warning", text)
         elif not fractions:
             looks = f", and {name} looks log-normalised" if logs else ""
             share = f"{100 * fractional / max(size, 1):.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
-            corrected = "" if logs else " If they are counts after a correction, fit the likelihood 'quasi_nb'."
-            text = f"{name} does not hold raw counts: {share}. Pass raw counts; {_advice(adata, layer)}.{corrected}"
+            corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb'."
+            text = f"{name} does not hold raw counts: {share}. Pass raw counts. {_advice(adata, layer)}{corrected}"
             yield Finding("error", text)
     elif largest > 2**24:
-        yield Finding(
-            "warning", f"{name} has counts up to {largest:.0f}; above 2^24 float32 cannot tell neighbouring counts apart."
-        )
+        yield Finding("warning", f"{name} has counts up to {largest:.0f}; above 2^24, float32 does not hold every whole number.")
 
 
 def _log_normalized(x: Any) -> bool:
-    """True if expm1 of the rows have one total, or are whole multiples of one number: log1p of scaled counts."""
+    """Whether rows look like log1p of scaled counts: expm1 gives all the same total, or whole multiples of one number per row."""
     rows = sp.csr_matrix(x[: min(200, x.shape[0])]).astype(np.float64)
     rows.data = np.expm1(rows.data)
     totals = np.asarray(rows.sum(1)).ravel()
@@ -209,21 +249,21 @@ def _log_normalized(x: Any) -> bool:
 
 
 def _advice(adata: AnnData, layer: str | None) -> str:
-    """Where counts are, if they are anywhere."""
+    """A sentence that says where raw counts are, if anywhere."""
     places = [f"layer={key!r}" for key in adata.layers if key != layer and is_counts(matrix(adata, key))]
     if layer is not None and adata.X is not None and is_counts(matrix(adata, None)):
         places.append("layer=None (X)")
     if adata.raw is not None and is_counts(adata.raw.X[:]):
         places.append("adata.raw.to_adata() (.raw holds counts)")
     if places:
-        return f"counts are there: use {' or '.join(places)}"
-    return "no layer holds any" if adata.raw is None else "no layer holds any, nor does .raw"
+        return f"Raw counts are available: use {' or '.join(places)}."
+    return "No layer holds raw counts." if adata.raw is None else "Neither a layer nor .raw holds raw counts."
 
 
 def _emptiness(x: Any) -> Iterator[Finding]:
     for axis, what, effect in (
-        (1, "cells", "they are not trained on, and their latent is that of no information. Remove them with sc.pp.filter_cells"),
-        (0, "genes", "they tell nothing. Remove them with sc.pp.filter_genes"),
+        (1, "cells", "they are not trained on, and their latent carries no information. Remove them with sc.pp.filter_cells"),
+        (0, "genes", "they carry no information. Remove them with sc.pp.filter_genes"),
     ):
         empty = int((np.asarray(x.sum(axis=axis)).ravel() == 0).sum())
         if empty:
@@ -238,16 +278,23 @@ def _columns(adata: AnnData, keys: DataKeys) -> Iterator[Finding]:
             yield Finding("error", str(error), type(error))
         elif key != keys.label_key and adata.obs[key].isna().any():
             missing = int(adata.obs[key].isna().sum())
-            yield Finding("error", f"obs[{key!r}] has {missing} missing values. Fill them, or remove those cells.")
+            yield Finding("error", f"obs[{key!r}] has {missing} missing values. Fill them in, or remove those cells.")
         elif key in numeric:
             yield from _numbers(adata.obs[key], key, positive=key == keys.size_factor)
 
 
 def _numbers(column: pd.Series, key: str, *, positive: bool) -> Iterator[Finding]:
     if column.dtype.kind not in "iufb":
-        text = f"obs[{key!r}] holds {column.dtype} values, and must be numeric. Is it a categorical covariate?"
+        text = f"obs[{key!r}] holds {column.dtype} values but must be numeric. Categories belong in categorical_covariates."
         yield Finding("error", text)
     elif not np.isfinite(column.to_numpy(float)).all():
         yield Finding("error", f"obs[{key!r}] has infinite values.")
     elif positive and not (column > 0).all():
-        yield Finding("error", f"obs[{key!r}] must be above zero everywhere to serve as a size factor.")
+        yield Finding("error", f"obs[{key!r}] must be above zero in every cell to be a size factor.")
+
+
+def _mask(adata: AnnData, mask_var: str | Sequence[bool]) -> Iterator[Finding]:
+    try:
+        gene_mask(adata, mask_var)
+    except ScaeError as fault:
+        yield Finding("error", str(fault), type(fault))

@@ -26,17 +26,21 @@ class DataKeys:
     """
 
     layer: str | None = option("layer that holds the counts; None for X", default=None)
-    batch_key: str | None = option("obs column of the batch, which the latent is to be free of", default=None)
-    categorical_covariates: tuple[str, ...] = option("further categorical obs columns for encoder and decoder", default=())
-    continuous_covariates: tuple[str, ...] = option("continuous obs columns for encoder and decoder", default=())
+    batch_key: str | None = option("column of obs with the batch, which the latent should not reflect", default=None)
+    categorical_covariates: tuple[str, ...] = option(
+        "columns of obs with further categorical covariates, for encoder and decoder", default=()
+    )
+    continuous_covariates: tuple[str, ...] = option(
+        "columns of obs with continuous covariates, for encoder and decoder", default=()
+    )
     size_factor: str | None = option(
-        "obs column of the exposure; None for each cell's total over the modelled genes", default=None
+        "column of obs with the library size, in any unit; None for each cell's total over the modelled genes", default=None
     )
     label_key: str | None = option(
-        "obs column of cell labels, for a prior that uses them; missing values are unknown labels", default=None
+        "column of obs with cell labels, for a prior that uses labels; a missing value is an unknown label", default=None
     )
     mask_var: str | tuple[bool, ...] | None = option(
-        "genes to model: a var column, or one truth value per gene; None for var['highly_variable'] where present, otherwise all",
+        "genes to model: a bool column of var, or one bool per gene; None for var['highly_variable'] if present, otherwise all",
         default=None,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import anndata
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from anndata import AnnData
 from helpers import QUICK, run_python
 
 import scae
-from scae.errors import CountsError, GenesError, MatrixError, ScaeError
+from scae import checks
+from scae.errors import ConfigError, CountsError, GenesError, MatrixError, MissingKeyError, ScaeError
+from scae.keys import KEYWORDS
 
 
 def log_normalized(x) -> sp.csr_matrix:
@@ -32,7 +36,7 @@ def refused(adata: AnnData, error: type, *said: str, **options) -> None:
 def test_counts_pass(pbmc):
     assert scae.check(pbmc).ok
     assert "200 cells × 765 genes" in str(scae.check(pbmc))
-    assert scae.check(pbmc, layer="counts", categorical=["batch"], continuous=["age"], size_factor="n_counts").ok
+    assert scae.check(pbmc, layer="counts", batch_key="batch", continuous_covariates=["age"], size_factor="n_counts").ok
 
 
 def test_log_normalised_values_are_named_with_the_layer_that_holds_counts(pbmc):
@@ -155,3 +159,44 @@ def test_one_row_does_not_look_log_normalised():
 
 def test_huge_counts_are_a_warning():
     assert "2^24" in str(scae.check(AnnData(np.array([[2.0**25, 1], [1, 1]]))))
+
+
+def test_sound_counts_are_the_only_matrix_that_is_read(pbmc, monkeypatch):
+    """Other layers and .raw are looked at only to say where counts are, when the matrix that was named holds none."""
+    pbmc.raw = pbmc
+    pbmc.layers["other"] = pbmc.X.copy()
+    pbmc.X = np.full(pbmc.shape, np.nan)
+    read, matrix = [], checks.matrix
+    monkeypatch.setattr(checks, "matrix", lambda adata, layer: (read.append(layer), matrix(adata, layer))[1])
+    monkeypatch.setattr(checks, "is_counts", lambda _: pytest.fail("another matrix was searched for counts"))
+    monkeypatch.setattr(AnnData, "raw", property(lambda _: pytest.fail(".raw was read")))
+    assert scae.check(pbmc, layer="counts").ok
+    scae.tl.denoise(pbmc, plan=QUICK, layer="counts")
+    assert read == ["counts", "counts"]
+
+
+def test_an_unknown_key_is_a_type_error_that_names_the_known_ones(pbmc):
+    with pytest.raises(TypeError) as fault:
+        scae.check(pbmc, batch="batch")
+    assert all(name in str(fault.value) for name in ("'batch'", *KEYWORDS))
+
+
+def test_the_signature_and_the_help_list_every_key():
+    parameters = inspect.signature(scae.check).parameters
+    assert {name: parameters[name].default for name in KEYWORDS} == {name: default for name, (default, _) in KEYWORDS.items()}
+    assert all(f"{name}\n        {doc[0].upper()}{doc[1:]}." in scae.check.__doc__ for name, (_, doc) in KEYWORDS.items())
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "said"),
+    [
+        ("markrs", MissingKeyError, "did you mean 'markers'"),
+        ("n_cells", ConfigError, "mask_var has dtype"),
+        ([True], ConfigError, "allowed: bool, (765,)"),
+        ([False] * 765, ConfigError, "chooses no gene"),
+    ],
+)
+def test_the_genes_to_model_are_checked(pbmc, mask, error, said):
+    pbmc.var["markers"], pbmc.var["n_cells"] = True, 3
+    assert scae.check(pbmc, mask_var="markers").ok
+    refused(pbmc, error, said, mask_var=mask)

@@ -1,4 +1,4 @@
-"""The command line: one command, one call of the Python verb of that name."""
+"""The command line: each command calls the Python function of the same name."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import warnings
 from ..errors import ConfigError, CountsError, DivergenceError, MissingKeyError, ModelFileError, ScaeError
 from ..version import __version__
 
-# name: (module that has add_arguments and run, one line)
+# name: (module with add_arguments and run, one line of help)
 COMMANDS = {
-    "check": (".check", "say whether a file holds raw counts, and where"),
+    "check": (".check", "check that a file holds raw counts"),
     "fit": (".fit", "fit a model to counts"),
-    "select": (".select", "choose a model by the molecules that it has not seen"),
+    "select": (".select", "choose a model by its prediction of held-out molecules"),
     "embed": (".embed", "write each cell's latent to obsm"),
     "denoise": (".denoise", "write expected counts to a layer"),
-    "demo": (".demo", "the main job on real counts that need no download"),
+    "demo": (".demo", "embed, denoise and cluster 700 real cells, without a download"),
     "preprocess": (".preprocess", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
-    "parts": (".parts", "list the parts that models are made of, and the presets"),
+    "parts": (".parts", "list the presets, and the parts that models are made of"),
 }
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 an error of scae's own; 2 an option is wrong; 3 the data do not fit;
+exit codes: 0 success; 1 other errors of scae; 2 invalid option; 3 unsuitable data;
 4 training diverged; 5 a file cannot be read or written; 130 interrupted"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     args = _parser(argv).parse_args(argv)
     level = logging.WARNING if args.quiet else logging.INFO
@@ -73,9 +73,9 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     asked = next((word for word in argv if not word.startswith("-")), None)
     for name, (module, line) in COMMANDS.items():
         sub = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".")
-        sub.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
+        sub.add_argument("--json", action="store_true", help="print a summary as JSON to stdout")
         sub.add_argument("--quiet", action="store_true", help="no progress messages on stderr")
-        if name == asked:  # only this command's options are needed, and they load torch
+        if name == asked:  # add the options of this command only, because that may import torch
             command = importlib.import_module(module, __name__)
             command.add_arguments(sub)
             sub.set_defaults(run=command.run)

@@ -1,4 +1,4 @@
-"""What ``scae embed`` and ``scae denoise`` share: a file in, a fitted or fresh model, a file out."""
+"""What ``scae embed`` and ``scae denoise`` share: read a file, fit or load a model, write a file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from .. import threads
 from ..model import Autoencoder
 from ..store import load
 from .files import read, write
-from .fit import fit_summary
 from .options import add_model_options, fit_options, preset_from
 
 
 def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("input", help="h5ad file with raw counts")
-    parser.add_argument("output", help="h5ad file to write (may be the input)")
-    parser.add_argument("--model", metavar="FILE", help="a fitted model; without it, one is fitted as the options say")
-    parser.add_argument("--save-model", metavar="FILE", help="where to write the model that is fitted")
+    parser.add_argument("output", help="h5ad file to write (may be the input file)")
+    parser.add_argument("--model", metavar="FILE", help="fitted model to apply; without it, a model is fitted")
+    parser.add_argument("--save-model", metavar="FILE", help="file in which to save the model")
     add_model_options(parser, default)
 
 
@@ -26,12 +25,21 @@ def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], **options: A
     with threads.use(args.threads):
         if args.model:
             adata, model = read(args.input), load(args.model, device=args.device)
-            made = verb(adata, model, **options, **({"layer": args.layer} if args.layer else {}))
+            fitted = verb(adata, model, **options, **({"layer": args.layer} if args.layer else {}))
         else:
             preset = preset_from(args)
             adata = read(args.input)
-            made = verb(adata, preset, **options, **fit_options(args))
+            fitted = verb(adata, preset, **options, **fit_options(args))
     write(adata, args.output)
     if args.save_model:
-        made.save(args.save_model)
-    return {"output": args.output, "key": options["key_added"], "cells": adata.n_obs} | fit_summary(made)
+        fitted.save(args.save_model)
+    return {"output": args.output, "key": options["key_added"], "cells": adata.n_obs} | fit_summary(fitted)
+
+
+def fit_summary(model: Autoencoder) -> dict[str, Any]:
+    """Summary of a fit for ``--json``: size of the model, best held-out loss, time."""
+    history = model.fitted.get("history", {"rows": [], "best": -1})
+    row = history["rows"][history["best"]] if history["rows"] else {}
+    seconds = history["rows"][-1]["seconds"] if history["rows"] else None
+    best = {"held_out_nats_per_cell": row.get("held_out"), "epoch": row.get("epoch"), "stopped": history.get("stopped")}
+    return {"genes": model.data.n_genes, "latent": model.spec.bottleneck.dim, "seconds": seconds, **best}

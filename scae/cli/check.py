@@ -12,7 +12,7 @@ from .options import add_keys, key_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="h5ad file or zarr store")
-    parser.add_argument("--fractions", action="store_true", help="values need not be whole (likelihood quasi_nb)")
+    parser.add_argument("--fractions", action="store_true", help="accept values that are not whole numbers (likelihood quasi_nb)")
     add_keys(parser)
 
 

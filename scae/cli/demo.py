@@ -1,4 +1,4 @@
-"""``scae demo``: the main job on real counts, with something to compare it to."""
+"""``scae demo``: embed, denoise and cluster real counts, and compare with PCA and baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .files import log, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", default="demo_out", metavar="FOLDER", help="where to write (demo_out)")
+    parser.add_argument("--out", default="demo_out", metavar="FOLDER", help="folder to write to (demo_out)")
     parser.add_argument("--random-state", type=int, default=0, help="seed (0)")
 
 
@@ -28,35 +28,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     model = tl.embed(adata, random_state=args.random_state)
     tl.denoise(adata, model)
     ari = _cluster(adata)
-    log.info("fitted, embedded, denoised, clustered; now the same with a tenth of the molecules held out")
+    log.info("fitted, embedded, denoised and clustered; now fitting with a tenth of the molecules held out")
     scores = _held_out(adata, args.random_state)
     model.save(out / "model.scae")
     write(adata, str(out / "adata.h5ad"))
     _picture(adata, out / "demo.png")
     summary = {"out": str(out), "ari": ari, "deviance_explained": scores, "seconds": round(time.perf_counter() - began, 1)}
     if not args.json:
-        _tell(summary)
+        _show(summary)
     return summary
 
 
 def _cluster(adata: AnnData) -> dict[str, float]:
-    """Neighbours, Leiden and UMAP on the latent; agreement with the labels, beside that of PCA's clusters."""
+    """Neighbours, Leiden and UMAP on the latent; adjusted Rand index with the labels, for the latent and for PCA."""
     import scanpy as sc
     from sklearn.metrics import adjusted_rand_score
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scanpy's and umap's remarks on their own future
+        warnings.simplefilter("ignore")  # deprecation warnings inside scanpy and umap
         sc.pp.neighbors(adata, use_rep="X_pca", key_added="pca")
         sc.tl.leiden(adata, neighbors_key="pca", key_added="leiden_pca", flavor="igraph", n_iterations=2, directed=False)
         sc.pp.neighbors(adata, use_rep="X_scae")
         sc.tl.leiden(adata, flavor="igraph", n_iterations=2, directed=False)
         sc.tl.umap(adata)
     clusters = {"scae": adata.obs["leiden"], "pca": adata.obs["leiden_pca"]}
-    return {name: round(float(adjusted_rand_score(adata.obs["bulk_labels"], found)), 3) for name, found in clusters.items()}
+    return {name: round(float(adjusted_rand_score(adata.obs["bulk_labels"], codes)), 3) for name, codes in clusters.items()}
 
 
 def _held_out(adata: AnnData, seed: int) -> dict[str, float]:
-    """The share of held-out molecules' deviance explained, by the denoiser and by baselines; more is better."""
+    """Share of the held-out deviance explained, by the denoiser and by each baseline; more is better."""
     table = tl.cross_validate(adata, "denoiser", n_splits=1, random_state=seed)
     return {name: round(float(score), 4) for name, score in zip(table["model"], table["deviance_explained"], strict=True)}
 
@@ -73,7 +73,7 @@ def _picture(adata: AnnData, path: Path) -> None:
     adata.obs["denoised"] = np.log1p(adata[:, gene].layers["denoised"].ravel())
     panels: dict[str, tuple[str, dict[str, Any]]] = {
         "leiden": ("Leiden clusters of the latent", {"legend_loc": "on data", "legend_fontsize": 8, "legend_fontoutline": 2}),
-        "bulk_labels": ("published labels", {"legend_fontsize": 8}),  # T cells lie too close for names in place
+        "bulk_labels": ("published labels", {"legend_fontsize": 8}),  # T cell types lie too close for labels on the plot
         "raw": (f"{gene}, log1p of counts", {}),
         "denoised": (f"{gene}, log1p of denoised counts", {}),
     }
@@ -85,8 +85,8 @@ def _picture(adata: AnnData, path: Path) -> None:
     adata.obs.drop(columns=["raw", "denoised"], inplace=True)
 
 
-def _tell(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any]) -> None:
     ari, scores = summary["ari"], summary["deviance_explained"]
     print("Leiden clusters against the labels (ARI):  " + ",  ".join(f"{k} {v:.3f}" for k, v in ari.items()))
-    print("held-out molecules, share of the deviance explained:  " + ",  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+    print("share of the held-out deviance explained:  " + ",  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
     print(f"wrote adata.h5ad, model.scae and demo.png to {summary['out']}/ in {summary['seconds']} s")

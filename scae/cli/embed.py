@@ -11,7 +11,7 @@ from . import applying
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-added", default="X_scae", metavar="KEY", help="obsm key to write (X_scae)")
-    parser.add_argument("--with-sd", action="store_true", help="also write the posterior standard deviation")
+    parser.add_argument("--with-sd", action="store_true", help="also write the posterior standard deviation to obsm")
     applying.add_arguments(parser, default="vae")
 
 

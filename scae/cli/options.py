@@ -1,4 +1,4 @@
-"""Options of the command line, from the data keys and from the fields of parts and plan."""
+"""Options of the command line, generated from the data keys and from the fields of parts and plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..presets import Preset
 
 
 def add_keys(parser: argparse.ArgumentParser) -> None:
-    """One option per data key."""
+    """Add one option per data key."""
     group = parser.add_argument_group("data")
     for name, field in fields(DataKeys).items():
         several = {"nargs": "+"} if field.items == (str,) else {}
@@ -22,28 +22,30 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """Where a model starts, ``--preset`` or ``--config``, and what :func:`add_fit_options` adds."""
+    """Add ``--preset`` or ``--config``, from which a model starts, and the options of :func:`add_fit_options`."""
     known = ", ".join(presets.names())
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--preset", default=default, metavar="NAME", help=f"where to start: {known} ({default})")
+    start.add_argument("--preset", default=default, metavar="NAME", help=f"preset to start from: {known} ({default})")
     start.add_argument(
-        "--config", metavar="FILE", help="start at the model in this JSON file: preset, spec, plan; or as scae select writes it"
+        "--config", metavar="FILE", help="JSON file to start from: with preset, spec and plan, or written by scae select"
     )
     add_fit_options(parser)
 
 
 def add_fit_options(parser: argparse.ArgumentParser) -> None:
-    """The data keys, where and how a fit runs, and one option per kind of part, per field of each part and of the plan."""
+    """Add the data keys, the options of a run, and one option per kind of part and per field of the parts and of the plan."""
     add_keys(parser)
     run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     run.add_argument("--random-state", type=int, default=0, help="seed (0)")
-    run.add_argument("--threads", type=int, help="number of threads (what the scheduler grants)")
+    run.add_argument(
+        "--threads", type=int, help="number of threads (by default all that the scheduler grants for kernels, and one for torch)"
+    )
     nested, groups = config.nested_kinds(), {}
     for name, option in config.model_options().items():
         kind = "training" if option.path[0] == "plan" else option.path[-2] if len(option.path) > 2 else name
-        title = {"training": "training (defaults: the preset's)"} | {
-            k: f"{k} (--{owner}-{k} names it)" for k, owner in nested.items()
+        title = {"training": "training (defaults from the preset)"} | {
+            k: f"{k} (chosen with --{owner}-{k})" for k, owner in nested.items()
         }
         if kind not in groups:
             groups[kind] = parser.add_argument_group(title.get(kind, kind))
@@ -67,32 +69,32 @@ def _word(field: Field) -> Callable[[str], Any]:
     def parse(word: str) -> Any:
         try:
             return field.parse(word)
-        except ConfigError as fault:  # argparse shows the text of this error alone
+        except ConfigError as fault:  # the only error whose text argparse shows
             raise argparse.ArgumentTypeError(str(fault)) from fault
 
     return parse
 
 
 def preset_from(args: argparse.Namespace) -> Preset:
-    """The preset that ``--config`` or ``--preset`` names, with what the other options change."""
+    """The preset of ``--config`` or ``--preset``, changed by the other options."""
     return with_options(config.read_file(args.config) if args.config else presets.find(args.preset), args)
 
 
 def with_options(base: Preset, args: argparse.Namespace) -> Preset:
-    """A preset with the parts, fields and training that the options give."""
+    """A preset changed by the options for parts, fields and training."""
     options = {key.removeprefix("option."): value for key, value in vars(args).items() if key.startswith("option.")}
     return config.with_options(base, options)
 
 
 def parse_option(name: str, word: str) -> Any:
-    """The value of one option of a model, named with underscores.
+    """The value of one option of a model, which is named with underscores.
 
     Raises
     ------
     MissingKeyError
         If there is no such option.
     ConfigError
-        If the word is not such a value.
+        If the option does not take such a value.
     """
     known = config.model_options()
     if name not in known:
@@ -104,10 +106,10 @@ def parse_option(name: str, word: str) -> Any:
 
 
 def key_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The data keys that the options give."""
+    """The data keys from the options."""
     return {name: getattr(args, name) for name in KEYWORDS}
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The keywords of :func:`scae.tl.fit` that the options give."""
+    """The keywords of :func:`scae.tl.fit` from the options."""
     return key_options(args) | {"device": args.device, "random_state": args.random_state}

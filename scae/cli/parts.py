@@ -13,8 +13,8 @@ from ..schema import json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", nargs="?", help="only this kind, with every field")
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema of a configuration's model part instead")
+    parser.add_argument("kind", nargs="?", help="list only this kind, with all fields")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of the model part of a configuration")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _presets() -> dict[str, str]:
-    """Every preset's line and paper."""
+    """Summary and paper of each preset."""
     return {name: f"{line} [{presets.find(name).paper}]" for name, line in presets.names().items()}
 
 

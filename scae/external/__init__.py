@@ -1,4 +1,4 @@
-"""Drop-in replacements: another package's call, same names and outputs, fitted by scae."""
+"""Drop-in replacements for functions of other packages, with the same arguments and outputs, fitted by scae."""
 
 from .dca import dca
 

@@ -1,4 +1,4 @@
-"""The names that the dca package gave to options: those of its command, of ``network_kwds`` and of ``training_kwds``."""
+"""Names of options in the dca package: those of its command, of ``network_kwds`` and of ``training_kwds``."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from ..errors import ConfigError, unknown
 
 
 def _numbers(item: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """The command took lists as ``"64,32,64"``; one number alone is that number."""
+    """A reader of lists such as ``"64,32,64"``; a single float is returned as a number."""
 
-    def parse(given: Any) -> Any:
-        if not isinstance(given, str):
-            return given
+    def parse(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
         try:
-            found = tuple(item(word) for word in given.split(","))
+            numbers = tuple(item(word) for word in value.split(","))
         except ValueError as fault:
-            raise ConfigError(f"{given!r} is not a list of numbers; allowed: such as '64,32,64'.") from fault
-        return found[0] if len(found) == 1 and item is float else found
+            raise ConfigError(f"{value!r} is not a list of numbers; allowed: numbers with commas, such as '64,32,64'.") from fault
+        return numbers[0] if len(numbers) == 1 and item is float else numbers
 
     return parse
 
 
-def _same(given: Any) -> Any:
-    return given
+def _same(value: Any) -> Any:
+    return value
 
 
-def _not(given: Any) -> bool:
-    return not given
+def _not(value: Any) -> bool:
+    return not value
 
 
-_COMMAND: dict[str, tuple[str, Callable[[Any], Any]]] = {  # the command's name → where it goes, and what becomes of its value
+_COMMAND: dict[
+    str, tuple[str, Callable[[Any], Any]]
+] = {  # option of the command → parameter of the function, and conversion of the value
     "type": ("ae_type", _same),
     "sizefactors": ("normalize_per_cell", _same),
     "nosizefactors": ("normalize_per_cell", _not),
@@ -61,23 +63,26 @@ _COMMAND: dict[str, tuple[str, Callable[[Any], Any]]] = {  # the command's name 
 }
 _SHELL_ONLY = ("denoisesubset", "hyper", "hyperepoch", "hypern", "normtype", "testsplit", "transpose")
 
-_NO_WEIGHTS = "the loss has no term for weights; dropout, fewer hidden units or early stopping regularise instead"
-NETWORK = {"input_dropout": 0.0, "debug": False}  # what acts, with its default; debug asks for the checks that scae always does
+_NO_WEIGHTS = "scae has no penalty on weights; regularise with dropout, fewer hidden units or early stopping instead"
+NETWORK = {
+    "input_dropout": 0.0,
+    "debug": False,
+}  # options with an effect, and their defaults; scae always does the checks of debug
 NETWORK_FIXED = {
     "l1_coef": (0.0, _NO_WEIGHTS),
     "l2_coef": (0.0, _NO_WEIGHTS),
     "l1_enc_coef": (0.0, _NO_WEIGHTS),
     "l2_enc_coef": (0.0, _NO_WEIGHTS),
-    "ridge": (0.0, "the loss has no term for dropout probabilities; ae_type='nb-conddisp' has none of them"),
-    "file_path": (None, "ask for return_model=True and call model.save(path)"),
+    "ridge": (0.0, "scae has no penalty on dropout probabilities; ae_type='nb-conddisp' has no dropout"),
+    "file_path": (None, "use return_model=True and call model.save(path)"),
 }
 TRAINING = {"clip_grad": 5.0, "validation_split": 0.1}
 TRAINING_FIXED = {
-    "output_dir": (None, "nothing is written to disk; ask for return_model=True and call model.save(path)"),
-    "output_subset": (None, "all genes are modelled; choose those you want from the result"),
-    "save_weights": (False, "ask for return_model=True and call model.save(path)"),
-    "tensorboard": (False, "losses are in uns['dca_loss_history'] with return_info=True"),
-    "use_raw_as_output": (True, "the likelihood is of counts"),
+    "output_dir": (None, "nothing is written to disk; use return_model=True and call model.save(path)"),
+    "output_subset": (None, "all genes are modelled; select genes from the result"),
+    "save_weights": (False, "use return_model=True and call model.save(path)"),
+    "tensorboard": (False, "return_info=True writes the losses to uns['dca_loss_history']"),
+    "use_raw_as_output": (True, "the likelihood is always one of counts"),
 }
 
 
@@ -87,31 +92,31 @@ def settle(named: Mapping[str, Any], command: Mapping[str, Any], defaults: Mappi
     Parameters
     ----------
     named
-        What was given, or defaulted, by those names.
+        Options by the names of the function, defaults included.
     command
-        What was given by the names of the command's options.
+        Options by the names of the ``dca`` command.
     defaults
-        The function's defaults: an option that is not at its own was given twice where the command's name is given too.
+        Defaults of the function, to recognise an option that is given under both names.
 
     Raises
     ------
     MissingKeyError
         If an option is unknown.
     ConfigError
-        If an option is given by both its names, or makes sense in a shell only.
+        If an option is given under both names, or exists only for the shell.
     """
     out = dict(named) | {group: dict(named[group]) for group in ("network_kwds", "training_kwds")}
     taken: set[str] = set()
     for name, value in command.items():
         if name in _SHELL_ONLY:
-            raise ConfigError(f"{name} is {value!r}: this option of the dca command has no meaning for an AnnData. Leave it out.")
+            raise ConfigError(f"{name} is {value!r}: this option of the dca command has no meaning for AnnData. Leave it out.")
         if name not in _COMMAND:
             raise unknown("option", name, [*defaults, *_COMMAND])
         place, read = _COMMAND[name]
         group, _, key = place.rpartition(".")
         twice = key in out[group] if group else out[key] != defaults[key]
         if twice or place in taken:
-            raise ConfigError(f"{name} is {value!r}, but the same option is given a second time, as {key} or the like. Give one.")
+            raise ConfigError(f"{name} is {value!r}, but the same option is given a second time, as {key}. Pass it once.")
         taken.add(place)
         if group:
             out[group][key] = read(value)
@@ -121,10 +126,29 @@ def settle(named: Mapping[str, Any], command: Mapping[str, Any], defaults: Mappi
 
 
 def only(group: str, given: Mapping[str, Any], acting: Mapping[str, Any], fixed: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
-    """The options of ``network_kwds`` or ``training_kwds`` that act, defaults filled in; the others must stand at theirs."""
+    """The options of ``network_kwds`` or ``training_kwds`` that have an effect; all others must have their defaults.
+
+    Parameters
+    ----------
+    group
+        ``"network_kwds"`` or ``"training_kwds"``, for messages.
+    given
+        What the caller passed.
+    acting
+        Options with an effect, and their defaults.
+    fixed
+        Options without an effect: the only allowed value, and what to do instead.
+
+    Raises
+    ------
+    MissingKeyError
+        If an option is unknown.
+    ConfigError
+        If an option without an effect does not have its default.
+    """
     for name, value in given.items():
         if name not in acting and name not in fixed:
-            hint = "What dca takes by name is given by name."
+            hint = "Pass parameters of dca by their own names."
             raise unknown(f"option of {group}", name, [*acting, *fixed], hint=hint)
         if name in fixed and value != fixed[name][0]:
             allowed, instead = fixed[name]

@@ -1,4 +1,4 @@
-"""From the options of the dca package to an architecture and a plan of scae."""
+"""Convert options of the dca package to an architecture and a training plan of scae."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ AE_TYPES = {
     "zinb-conddisp": "dca-zinb-conddisp",
 }
 _NOT_EXPRESSED = {
-    "nb-shared": "one dispersion a cell for all its genes",
-    "zinb-shared": "one dispersion and one dropout probability a cell for all its genes",
-    "nb-fork": "hidden layers for the mean and for the dispersion apart",
-    "zinb-fork": "hidden layers for mean, dispersion and dropout probability apart",
+    "nb-shared": "one dispersion per cell for all its genes",
+    "zinb-shared": "one dispersion and one dropout probability per cell for all its genes",
+    "nb-fork": "hidden layers that are separate for mean and dispersion",
+    "zinb-fork": "hidden layers that are separate for mean, dispersion and dropout probability",
     "zinb-elempi": "dropout probabilities that are a function of each gene's mean",
 }
-_OPTIMIZERS = {"rmsprop": "rmsprop", "adam": "adamw"}  # without weight decay, which is not asked for, AdamW is Adam
+_OPTIMIZERS = {"rmsprop": "rmsprop", "adam": "adamw"}  # weight decay is zero, so AdamW is Adam
 _KERAS_ACTIVATIONS = {"swish": "silu"}
-_NO_LIMIT = 10**9  # steps: epochs are what the caller named
+_NO_LIMIT = 10**9  # steps: only the epochs limit the training
 
 
 def preset_name(ae_type: str) -> str:
-    """The preset that a type of autoencoder is.
+    """The preset for a type of autoencoder.
 
     Raises
     ------
     ConfigError
-        If it is a type that no part of scae expresses.
+        If scae has no parts for this type.
     MissingKeyError
         If there is no such type.
     """
@@ -57,7 +57,7 @@ def preset_name(ae_type: str) -> str:
 
 
 def transform(normalize_per_cell: bool, scale: bool, log1p: bool, target_sum: float) -> Transform:
-    """The scale of the encoder's input: cells of one total or not, log or not, standardised or not."""
+    """The scale of the encoder's input: optionally normalised to one total, log-transformed and standardised."""
     total = max(float(target_sum), 1.0) if normalize_per_cell else None
     return Normalized(target_sum=total, log=bool(log1p), standardize=bool(scale))
 
@@ -66,7 +66,7 @@ def spec(
     ae_type: str, seen: Transform, hidden_size: Sequence[int], hidden_dropout: float | Sequence[float], batchnorm: bool,
     activation: str, network_kwds: Mapping[str, Any],
 ) -> ModelSpec:  # fmt: skip
-    """The architecture: the layer in the middle of ``hidden_size`` is the latent."""
+    """The architecture; the middle layer of ``hidden_size`` is the latent."""
     base = presets.find(preset_name(ae_type)).spec
     share = only("network_kwds", network_kwds, NETWORK, NETWORK_FIXED)["input_dropout"]
     widths = _widths(hidden_size)
@@ -93,7 +93,7 @@ def _widths(hidden_size: Sequence[int]) -> tuple[int, ...]:
 
 
 def _dropout(hidden_dropout: float | Sequence[float], n_layers: int) -> float:
-    """One rate for all hidden layers; the latent, in the middle of a list, may be at that rate or at zero."""
+    """One rate for all hidden layers; in a list, the rate of the latent (in the middle) may be zero."""
     if isinstance(hidden_dropout, Real):
         return float(hidden_dropout)
     rates = list(hidden_dropout) if isinstance(hidden_dropout, Sequence) else []
@@ -102,8 +102,8 @@ def _dropout(hidden_dropout: float | Sequence[float], n_layers: int) -> float:
     numeric = len(rates) == n_layers and all(isinstance(r, Real) for r in rates)
     if not numeric or len(others) > 1 or not {rates[middle]} <= others | {0.0}:
         raise ConfigError(
-            f"hidden_dropout is {hidden_dropout!r}; allowed: one rate, or for the {n_layers} layers of hidden_size the same rate "
-            "each (scae drops hidden units at one rate)."
+            f"hidden_dropout is {hidden_dropout!r}; allowed: one rate, or a list with the same rate for the {n_layers} layers of "
+            "hidden_size (scae has one dropout rate)."
         )
     return float(others.pop()) if others else 0.0
 
@@ -112,7 +112,7 @@ def plan(
     base: TrainPlan, epochs: int, reduce_lr: int, early_stop: int, batch_size: int, optimizer: str, learning_rate: float | None,
     training_kwds: Mapping[str, Any],
 ) -> TrainPlan:  # fmt: skip
-    """How to train: the preset's plan with what the caller named; waits in epochs become shares of the planned steps."""
+    """The training plan: that of the preset with the given options; waits in epochs become shares of the planned steps."""
     more = only("training_kwds", training_kwds, TRAINING, TRAINING_FIXED)
     if str(optimizer).lower() not in _OPTIMIZERS:
         raise unknown("optimizer", optimizer, ["RMSprop", "Adam"])
@@ -131,7 +131,7 @@ def plan(
 
 
 def _share(name: str, wait: int | None, epochs: int) -> float:
-    """The share of the epochs that a wait is, half an epoch short so that rounding does not add one; 0 or None: for ever."""
+    """A wait as a share of all epochs, half an epoch less so that rounding cannot add one; 0 and None wait for ever."""
     if wait is not None and not (isinstance(wait, Real) and wait >= 0):
-        raise ConfigError(f"{name} is {wait!r}; allowed: a number of epochs from 1, or 0 or None for never.")
+        raise ConfigError(f"{name} is {wait!r}; allowed: a number of epochs, or 0 or None for never.")
     return min((wait - 0.5) / epochs, 1.0) if wait else 1.0

@@ -1,4 +1,4 @@
-"""``sc.external.pp.dca`` on scae's parts: an old script changes one import."""
+"""A replacement for ``sc.external.pp.dca``: old scripts change one import."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..model import Autoencoder
 from ..presets import Preset
 from ..records import Cells, Counts
 from ..source import CountMatrix
-from ..tl import dispersion
+from ..tl._dispersion import dispersion
 from ..tl._fit import fitted
 from ..tl._writing import note
 from . import _preset
@@ -65,10 +65,10 @@ def dca(
     check_counts: bool = True,
     **command_options: Any,
 ) -> AnnData | Autoencoder | tuple[AnnData, Autoencoder] | None:
-    """Deep count autoencoder (Eraslan 2019, doi:10.1038/s41467-018-07931-2), called as ``sc.external.pp.dca`` is.
+    """Deep count autoencoder (Eraslan 2019), with the interface of ``sc.external.pp.dca``.
 
-    Parameters, defaults and outputs are those of the ``dca`` package and of scanpy's door to it; the fit is scae's. This is the
-    one verb of scae that may overwrite ``X``, as its namesake does. Rather than this, new code takes
+    Parameters, defaults and outputs are those of the ``dca`` package and of scanpy's wrapper; the model is fitted by scae. Like
+    the original, and unlike all other functions of scae, it may overwrite ``X``. In new code, use
     ``scae.tl.denoise(adata, "dca")``, which writes a layer.
 
     Parameters
@@ -78,60 +78,60 @@ def dca(
     mode
         ``"denoise"`` overwrites ``X`` with the mean; ``"latent"`` writes ``obsm["X_dca"]`` and leaves ``X`` as it is.
     ae_type
-        ``"normal"``, ``"poisson"``, ``"nb"``, ``"nb-conddisp"``, ``"zinb"`` or ``"zinb-conddisp"``; ``conddisp`` gives each cell
-        and gene a dispersion. Those ending in ``-shared``, ``-fork`` or ``-elempi`` are refused: no part of scae expresses them.
+        ``"normal"``, ``"poisson"``, ``"nb"``, ``"nb-conddisp"``, ``"zinb"`` or ``"zinb-conddisp"``; with ``conddisp``, every
+        cell and gene has its own dispersion. Types that end in ``-shared``, ``-fork`` or ``-elempi`` are not available in scae.
     normalize_per_cell
-        The encoder sees cells scaled to the median total, and means are scaled by each cell's size factor. False: neither.
+        Scale the encoder's input to the median total per cell, and scale the means by each cell's size factor.
     scale
-        The encoder's input is centred and scaled by gene.
+        Centre and scale the encoder's input per gene.
     log1p
-        The encoder sees logarithms.
+        Log-transform the encoder's input.
     hidden_size
-        Widths of the layers; the middle one is the latent, which here is linear, without norm or activation after it.
+        Widths of the hidden layers. The middle layer is the latent, which in scae is linear, without norm or activation.
     hidden_dropout
-        Share of hidden units dropped; one rate for all layers.
+        Share of hidden units to drop; one rate for all layers.
     batchnorm
-        Batch norm in hidden layers.
+        Use batch norm in hidden layers.
     activation
-        Of hidden layers: ``"relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"swish"``, ``"softplus"``, ``"sigmoid"``,
-        ``"tanh"``, ``"leaky_relu"``.
+        Activation of hidden layers: ``"relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"swish"``, ``"softplus"``,
+        ``"sigmoid"``, ``"tanh"`` or ``"leaky_relu"``.
     init
-        First weights are drawn as scae draws them, uniform within ±1/√(inputs), and the mean's bias starts at the genes' means.
-        Another value than the default changes nothing and gives a warning: to refuse would break a script for no gain.
+        Has no effect; any value other than the default gives a warning. Initial weights are uniform within ±1/√(inputs), and
+        the bias of the mean starts at the mean of each gene.
     network_kwds
-        ``input_dropout`` acts, as the share of stored counts hidden from the encoder. ``debug`` asks for checks of every loss
-        that scae always does. ``l1_coef``, ``l2_coef``, ``l1_enc_coef``, ``l2_enc_coef``, ``ridge`` and ``file_path`` are refused
-        unless they stand at their defaults.
+        ``input_dropout``: share of stored counts to hide from the encoder. ``debug`` has no effect, since scae always checks
+        the losses. ``l1_coef``, ``l2_coef``, ``l1_enc_coef``, ``l2_enc_coef``, ``ridge`` and ``file_path`` must have their
+        defaults.
     epochs
-        Greatest number of passes over the training cells.
+        Maximum number of passes over the training cells.
     reduce_lr
-        Epochs without a better held-out loss after which the learning rate is cut to a tenth; 0 or None: never.
+        Number of epochs without a better held-out loss after which the learning rate is divided by ten; 0 or None: never.
     early_stop
-        Epochs without a better held-out loss that end the fit; 0 or None: never. The best weights are kept, not the last.
+        Number of epochs without a better held-out loss after which training ends; 0 or None: never. The best weights are kept.
     batch_size
-        Cells a step.
+        Cells per step.
     optimizer
         ``"RMSprop"`` or ``"Adam"``.
     random_state
-        Seed of the fit; None: another one each time. The random states of Python and numpy are untouched.
+        Seed of the fit; None: a new seed for each call. The global random states of Python and numpy are not touched.
     threads
-        Number of threads; None for those that the scheduler grants (torch takes one).
+        Number of threads; None: all that the scheduler grants for kernels, and one for torch.
     learning_rate
-        None for 0.001.
+        Learning rate; None for 0.001.
     verbose
         Show a progress bar with the losses, and log the architecture.
     training_kwds
-        ``clip_grad``, here the greatest norm of the gradient rather than of each of its numbers, and ``validation_split``, here
-        a random share of the cells rather than the last ones. Others are refused unless they stand at their defaults.
+        ``clip_grad``: maximum norm of the gradient (in the original, of each of its entries). ``validation_split``: share of
+        cells held out, chosen at random (in the original, the last cells). Other options must have their defaults.
     return_model
-        Return the fitted :class:`scae.Autoencoder` instead of a Keras model. To apply it again, give it counts: they are in
+        Return the fitted :class:`scae.Autoencoder` (in the original, a Keras model). It must be applied to counts, such as
         ``adata.raw.to_adata()``.
     return_info
-        Also write the parameters and losses, see below.
+        Also write parameters and losses, see below.
     copy
-        Work on a copy, and return it.
+        Work on a copy and return it.
     check_counts
-        Counts are always checked, all cells of them. False gives a warning, since for whole numbers it makes no difference.
+        Has no effect: scae always checks the counts of all cells. False gives a warning.
     command_options
         Options by the names of the ``dca`` command: ``type``, ``hiddensize="64,32,64"``, ``dropoutrate``, ``batchsize``,
         ``learningrate``, ``nosizefactors=True``, ``l2``, ``ridge``, ``gradclip`` and so on.
@@ -139,34 +139,38 @@ def dca(
     Returns
     -------
     AnnData, Autoencoder, tuple or None
-        None; with ``return_model`` the model, with ``copy`` the copy, with both ``(copy, model)``. Written are:
+        None; with ``return_model`` the model, with ``copy`` the copy, with both ``(copy, model)``. The function writes:
 
-        ``X``, mode ``"denoise"``: ``(cells, genes)`` float32, expected counts at each cell's depth. For ``zinb`` types this is
-        the mean of the counts alone, as in the original; E[X], zeros of dropout included, is ``X · (1 − dropout)``.
+        ``X``, with mode ``"denoise"``: ``(cells, genes)`` float32, expected counts at each cell's depth. For ``zinb`` types this
+        is the mean of the negative binomial, as in the original; with dropout included, E[X] is ``X · (1 − dropout)``.
 
-        ``obsm["X_dca"]``, mode ``"latent"``: ``(cells, width of the middle layer)`` float32.
+        ``obsm["X_dca"]``, with mode ``"latent"``: ``(cells, width of the middle layer)`` float32.
 
-        ``raw``: the counts. ``obs["size_factors"]``: exposure over its median; ``obs["n_counts"]``: totals, where cells are
-        normalised; ``obs["dca_split"]``: ``"train"``.
+        ``raw``: the counts. ``obs["size_factors"]``: totals divided by their median, or 1. ``obs["n_counts"]``: totals, if cells
+        are normalised. ``obs["dca_split"]``: ``"train"``.
 
-        With ``return_info``: ``obsm["X_dca_dispersion"]`` ``(cells, genes)`` for ``conddisp`` types or
-        ``var["X_dca_dispersion"]`` for ``nb`` and ``zinb``: θ, where the variance is μ + μ²/θ. The original computed the former
-        from ``X`` after overwriting it (``nb-conddisp``); here it is computed from the counts. ``obsm["X_dca_dropout"]``
-        ``(cells, genes)`` for ``zinb`` types: probability of a zero of another cause. ``uns["dca_loss_history"]``: ``loss``,
-        ``val_loss`` and ``lr``, lists of one number an epoch, losses in nats per cell and gene.
+        With ``return_info``: the dispersion θ (the variance is μ + μ²/θ), in ``obsm["X_dca_dispersion"]`` ``(cells, genes)`` for
+        ``conddisp`` types and in ``var["X_dca_dispersion"]`` for ``nb`` and ``zinb``; it is computed from the counts (the
+        original computed that of ``nb-conddisp`` from the overwritten ``X``). ``obsm["X_dca_dropout"]`` ``(cells, genes)`` for
+        ``zinb`` types: the probability of a dropout zero. ``uns["dca_loss_history"]``: lists ``loss``, ``val_loss`` and ``lr``
+        with one number per epoch; losses are in nats per cell and gene.
 
     Raises
     ------
     CountsError
         If ``X`` does not hold raw counts.
     ConfigError, MissingKeyError
-        If an option is not allowed or not known. ``adata`` is as it was then, and after any other error.
+        If an option is not allowed or not known. ``adata`` is unchanged after any error.
 
     Notes
     -----
-    Genes without counts are allowed (the original refused them), and get a mean of nearly zero. Cells without counts are kept
-    with a warning (the original dropped them). Where the original and scae differ otherwise: squared error (``normal``) has a
-    standard deviation that is learned, so that its loss is in nats, and gene names must be unique.
+    Further differences from the original: genes without counts are allowed, and get a mean of almost zero (the original refused
+    them); cells without counts are kept with a warning (the original removed them); the squared error of ``normal`` has a learned
+    standard deviation, so that its loss is in nats; gene names must be unique.
+
+    References
+    ----------
+    Eraslan, Simon, Mircea, Mueller and Theis (2019), Nature Communications 10:390, doi:10.1038/s41467-018-07931-2.
 
     Examples
     --------
@@ -188,25 +192,25 @@ def dca(
     if not o["normalize_per_cell"]:
         options["size_factor"] = "size_factors"
     factors = totals / _median(totals) if o["normalize_per_cell"] else np.ones(adata.n_obs)
-    # A frame of its own around the same counts: until the fit is done, nothing is written into adata.
+    # A second AnnData around the same counts, so that adata is unchanged until the fit is done.
     exposure = pd.DataFrame({"size_factors": factors}, index=adata.obs_names)
     cells = AnnData(adata.X, obs=exposure, var=pd.DataFrame(index=adata.var_names))
     with limit.use(o["threads"]):
         model, source = fitted(cells, preset, options, progress=bool(o["verbose"]))
-        found = _read(model, source, o["mode"])
+        outputs = _read(model, source, o["mode"])
         if o["return_info"] and "dispersion" in preset.spec.likelihood.parameters():
             dispersion(cells, model, key_added="X_dca_dispersion")
     if o["verbose"]:
         log.info("%r: %s", model, model.fitted["history"]["stopped"])
     adata = adata.copy() if o["copy"] else adata
-    _write(adata, cells, model, found, o)
+    _write(adata, cells, model, outputs, o)
     if o["return_model"]:
         return (adata, model) if o["copy"] else model
     return adata if o["copy"] else None
 
 
 def _totals(adata: AnnData) -> NDArray[np.float64]:
-    """Counts of each cell ``(cells,)``, once they are known to be counts."""
+    """Totals ``(cells,)``, after checking the counts."""
     if not isinstance(adata, AnnData):
         raise ConfigError(f"adata is a {type(adata).__name__}; allowed: an AnnData with raw counts in X.")
     check(adata).raise_errors()
@@ -221,16 +225,16 @@ def _seed(random_state: int | None) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if not isinstance(random_state, numbers.Integral):
-        raise ConfigError(f"random_state is {random_state!r}; allowed: a whole number, or None for another seed each time.")
+        raise ConfigError(f"random_state is {random_state!r}; allowed: a whole number, or None for a new seed each time.")
     return int(random_state)
 
 
 def _warn_of_no_effect(o: Mapping[str, Any]) -> None:
     if o["init"] != "glorot_uniform":
-        message = f"init is {o['init']!r}: scae draws first weights uniformly within ±1/√(inputs), whatever init says."
+        message = f"init is {o['init']!r} but has no effect: scae draws initial weights uniformly within ±1/√(inputs)."
         warnings.warn(message, UserWarning, stacklevel=3)
     if not o["check_counts"]:
-        warnings.warn("check_counts is False: scae checks counts all the same.", UserWarning, stacklevel=3)
+        warnings.warn("check_counts is False but has no effect: scae always checks counts.", UserWarning, stacklevel=3)
 
 
 def _as_preset(o: Mapping[str, Any], totals: NDArray[np.float64]) -> Preset:
@@ -243,26 +247,26 @@ def _as_preset(o: Mapping[str, Any], totals: NDArray[np.float64]) -> Preset:
 
 
 def _counted(likelihood: Likelihood) -> Likelihood:
-    """The distribution of the counts alone: of a zero-inflated one, the part that is not inflated."""
+    """The likelihood without zero inflation."""
     return NB(link=likelihood.link, dispersion=likelihood.dispersion) if isinstance(likelihood, ZINB) else likelihood
 
 
 def _read(model: Autoencoder, source: CountMatrix, mode: str) -> dict[str, NDArray[np.float32]]:
-    """``mean`` or ``latent``, and ``dropout`` where there is one: ``(cells, genes)``, or ``(cells, dim)`` for the latent."""
+    """``mean`` ``(cells, genes)`` or ``latent`` ``(cells, dim)``, and ``dropout`` ``(cells, genes)`` if the model has it."""
     likelihood = _counted(model.spec.likelihood)
 
     def read(counts: Counts, cells: Cells) -> dict[str, Tensor]:
-        code = model.encode(counts, cells)
-        p = model.decode(code.z, counts, cells)
-        out = {"latent": code.point} if mode == "latent" else {"mean": likelihood.mean(p)}
+        latent = model.encode(counts, cells)
+        p = model.decode(latent.z, counts, cells)
+        out = {"latent": latent.point} if mode == "latent" else {"mean": likelihood.mean(p)}
         return out | ({"dropout": p["zero"].sigmoid()} if "zero" in p.raw else {})
 
     blocks = [block for _, block in each_block(model, source, read)]
     return {name: np.concatenate([block[name].cpu().numpy() for block in blocks]) for name in blocks[0]}
 
 
-def _write(adata: AnnData, cells: AnnData, model: Autoencoder, found: Mapping[str, NDArray], o: Mapping[str, Any]) -> None:
-    """What the original wrote, under its names."""
+def _write(adata: AnnData, cells: AnnData, model: Autoencoder, outputs: Mapping[str, NDArray], o: Mapping[str, Any]) -> None:
+    """Write what the original writes, under the same names."""
     adata.obs["dca_split"] = pd.Categorical(["train"] * adata.n_obs)
     adata.obs["size_factors"] = cells.obs["size_factors"].to_numpy(np.float32)
     if o["normalize_per_cell"]:
@@ -273,19 +277,19 @@ def _write(adata: AnnData, cells: AnnData, model: Autoencoder, found: Mapping[st
             adata.obsm["X_dca_dispersion"] = cells.obsm["X_dca_dispersion"]
         if "X_dca_dispersion" in cells.var:
             adata.var["X_dca_dispersion"] = cells.var["X_dca_dispersion"]
-        if "dropout" in found:
-            adata.obsm["X_dca_dropout"] = found["dropout"]
+        if "dropout" in outputs:
+            adata.obsm["X_dca_dropout"] = outputs["dropout"]
         adata.uns["dca_loss_history"] = _losses(model)
     place = "X" if o["mode"] == "denoise" else "obsm['X_dca']"
     if o["mode"] == "denoise":
-        adata.X = found["mean"]
+        adata.X = outputs["mean"]
     else:
-        adata.obsm["X_dca"] = found["latent"]
+        adata.obsm["X_dca"] = outputs["latent"]
     note(adata, model, place, verb="external.dca", mode=o["mode"], ae_type=o["ae_type"])
 
 
 def _losses(model: Autoencoder) -> dict[str, list[float]]:
-    """Keras's names: one number an epoch, nats per cell and gene."""
+    """Losses by the names of Keras, one number per epoch, nats per cell and gene."""
     rows, n_genes = model.fitted["history"]["rows"], model.data.n_genes
     names = {"val_loss": ("held_out", n_genes), "loss": ("loss", n_genes), "lr": ("lr", 1)}
     return {name: [row[key] / unit for row in rows] for name, (key, unit) in names.items() if key in rows[0]}

@@ -1,6 +1,6 @@
-"""Plots: each draws what it is given, returns its Axes, and loads matplotlib when first called.
+"""Plots: each returns its Axes; matplotlib loads with the first plot.
 
-One file per public plot, under its name.
+Each public function has a file of the same name.
 """
 
 from ._cross_validation import cross_validation

@@ -1,4 +1,4 @@
-"""The scores of candidates beside the baselines, and the choice."""
+"""The scores of candidates and baselines, and the chosen model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._figure import BLUE, GREY, ORANGE, beside, drawing, spread
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TITLES = {"n_parameters": "weights", "n_latent": "latent dimensions", "seconds": "seconds"}
+_TITLES = {"n_parameters": "parameters", "n_latent": "latent dimensions", "seconds": "seconds"}
 
 
 def cross_validation(
@@ -25,23 +25,24 @@ def cross_validation(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw what :func:`scae.tl.cross_validate` found: a row a candidate, the simplest on top, the baselines as lines.
+    """Plot the scores of :func:`scae.tl.cross_validate`: one row per candidate, the simplest on top; baselines as lines.
 
-    A bar is one standard error of the paired difference to the best candidate (same splits, same cells): a candidate whose bar
-    reaches the line of the best is within one standard error of it, and filled. The choice is orange.
+    Error bars are one standard error of the paired difference from the best candidate (same splits, same cells). Markers are
+    filled for candidates within one standard error of the best and above every baseline by more than one. The chosen model is
+    orange.
 
     Parameters
     ----------
     table
-        What ``cross_validate`` returned, or the same read from a CSV file.
+        What :func:`scae.tl.cross_validate` returned, or the same table read from a CSV file.
     order
-        What "simple" means, as in :func:`scae.tl.choose`.
+        What "simple" means, see :func:`scae.tl.choose`.
     ax
         Axes to draw into; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
@@ -50,7 +51,9 @@ def cross_validation(
     Raises
     ------
     ConfigError
-        If the table is not whole, or ``ax`` or ``save`` will not do.
+        If rows or columns are missing from the table, or ``ax`` or ``save`` is not allowed.
+    MissingKeyError
+        If there is no such order.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Genes that by construction have nothing to do with any other, and what a model makes of them."""
+"""Permuted genes, which are unrelated to all others by construction, and the same model fitted to them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..infer import denoised
+from ..keys import DataSpec
 from ..presets import Preset
-from ..records import DataSpec
 from ..source import CountMatrix
 from ..tl._fit import FitOptions, fit_preset
 
 
 def permuted(counts: sp.csr_matrix, gene: int, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """``(cells, n)``: a gene's counts handed to other cells at random, n times, at the depth of the cell that gets them.
+    """``n`` copies of a gene's counts, each permuted over the cells and brought to their depths: ``(cells, n)``.
 
-    A cell of another depth gets as many more or fewer: permuted as they are, counts would tell the depth, and all copies would
-    share that. Where depth falls, molecules are drawn; where it rises, some are added (Poisson), so that the expected share of a
-    cell's counts is the same for all cells.
+    Without the change of depth, all copies would share the depths of the cells they came from and so be correlated. Counts that
+    move to a shallower cell are thinned; to a deeper cell, Poisson counts are added. The expected share of a cell's counts is
+    then the same for all cells.
     """
     column = counts[:, [gene]].toarray().ravel()
     depth = np.asarray(counts.sum(1), np.float64).ravel()
@@ -38,28 +38,28 @@ def permuted(counts: sp.csr_matrix, gene: int, n: int, rng: np.random.Generator)
 def decoys(
     adata: AnnData, data: DataSpec, source: CountMatrix, preset: Preset, genes: tuple[str, str], n: int, *, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a model again with ``n`` permuted copies of each of two genes beside all others, and denoise the copies.
+    """Fit a model again to all genes and ``n`` permuted copies of each of two genes, and denoise the copies.
 
     Parameters
     ----------
     adata
-        The cells, for their covariates, and what ``var`` says of the genes.
+        The cells, with their covariates and gene annotation.
     data, source
-        What the model is fitted to, and its counts.
+        The data to which the model was fitted, and the counts.
     preset
-        The model and its plan.
+        The model and its training plan.
     genes
         Two of the modelled genes.
     n
-        Copies of each.
+        Number of copies of each gene.
     seed
         Seed of the permutations and of the fit.
 
     Returns
     -------
     tuple of numpy.ndarray
-        ``(cells, n)`` each: log1p of expected counts per 10⁴. Whatever correlation a copy of one has with a copy of the other,
-        the model has put there.
+        Denoised copies of the first and of the second gene, ``(cells, n)`` each: log1p of expected counts per 10⁴. Any
+        correlation between them comes from the model.
     """
     rng = np.random.default_rng(seed)
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
@@ -69,6 +69,6 @@ def decoys(
     both = AnnData(sp.hstack([counts, *map(sp.csr_matrix, copies)], format="csr"), obs=adata.obs, var=var)
     keys = replace(data.keys, layer=None, mask_var=(True,) * len(var))
     model, again = fit_preset(both, preset, FitOptions(keys, random_state=seed))
-    found = np.concatenate([block[:, data.n_genes :] for _, block in denoised(model, again, kind="rate", library_size=1e4)])
-    logged = np.log1p(found.astype(np.float64))
+    rates = np.concatenate([block[:, data.n_genes :] for _, block in denoised(model, again, kind="rate", library_size=1e4)])
+    logged = np.log1p(rates.astype(np.float64))
     return logged[:, :n], logged[:, n:]

@@ -1,4 +1,4 @@
-"""Two genes before and after denoising, beside what denoising makes of genes that are unrelated."""
+"""Two genes before and after denoising, and the same for permuted genes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def denoising(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Draw two genes raw and denoised, beside what the same model makes of the two when they are permuted.
+    """Plot two genes raw and denoised, and the correlations that the same model produces between permuted genes.
 
-    A denoiser predicts each gene from the others, so denoised genes correlate more than counts do, and some of that is invented
-    (Andrews & Hemberg 2018). For the null, the model is fitted once more, as it was, with ``n_permutations`` copies of both genes
-    beside all real ones, each copy permuted over the cells (and brought to their depths); every copy of one against every copy of
-    the other is a pair that has no relation. A correlation inside that distribution says nothing.
+    A denoiser predicts each gene from the others. Denoised genes therefore correlate more strongly than counts, and part of that
+    correlation may be an artefact (Andrews and Hemberg 2018). For the null distribution, the model is fitted once more with the
+    same settings, to all genes and ``n_permutations`` copies of ``x`` and of ``y``. Each copy is permuted over the cells and
+    brought to their depths, so a copy of ``x`` and a copy of ``y`` are unrelated. A correlation that lies within this
+    distribution is no evidence that the genes are related.
 
     Parameters
     ----------
@@ -53,30 +54,30 @@ def denoising(
     model
         The fitted model that wrote the layer.
     layer
-        What :func:`scae.tl.denoise` wrote (``kind`` ``"mean"`` or ``"rate"``).
+        The layer that :func:`scae.tl.denoise` wrote (with ``kind`` ``"mean"`` or ``"rate"``).
     n_permutations
-        Copies of each gene; the null has as many correlations as there are pairs of copies.
+        Number of copies per gene; the null distribution has ``n_permutations``² correlations.
     random_state
         Seed of the permutations and of the fit.
     ax
         Four Axes; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
     list of matplotlib.axes.Axes
-        Raw, denoised, and a typical permuted pair denoised (log1p of counts per 10⁴ of the modelled genes; Pearson's r); and the
-        null distribution of r.
+        The two genes raw, denoised, and a typical permuted pair denoised, as log1p of counts per 10⁴ of the modelled genes with
+        Pearson's r; and the null distribution of r.
 
     Raises
     ------
     MissingKeyError
-        If a gene or the layer is not there.
+        If a gene or the layer does not exist.
     ConfigError
-        If ``n_permutations`` is below 2, the genes are the same, or ``ax`` or ``save`` will not do.
+        If ``n_permutations`` is below 2, the genes are the same, or ``ax`` or ``save`` is not allowed.
 
     References
     ----------
@@ -90,11 +91,12 @@ def denoising(
     """
     for gene in (x, y):
         if gene not in model.data.genes:
-            raise unknown("gene", gene, model.data.genes, hint="x and y take genes that the model was fitted to.")
+            raise unknown("gene", gene, model.data.genes, hint="x and y must be genes that the model was fitted to.")
     if layer not in adata.layers:
         raise unknown("layer", layer, adata.layers, hint="scae.tl.denoise(adata, model) writes it.")
     if n_permutations < 2 or x == y:
-        raise ConfigError(f"n_permutations is {n_permutations}, x {x!r}, y {y!r}; allowed: at least 2, and two genes.")
+        values = f"n_permutations is {n_permutations}, x {x!r}, y {y!r}"
+        raise ConfigError(f"{values}; allowed: n_permutations of at least 2, and two genes that differ.")
     with drawing(4, ax, show=show, save=save, size=(3.3, 3.3)) as panels:
         source = fitted(adata, model, {})[1]
         raw, clean = _raw(source, model, (x, y)), _clean(adata, layer, model, (x, y))
@@ -103,21 +105,21 @@ def denoising(
         null = np.array([correlation(a, b) for a in one.T for b in two.T])
         typical = int(np.argmin(np.abs(np.abs(null) - np.median(np.abs(null)))))
         pair = np.stack([one[:, typical // n_permutations], two[:, typical % n_permutations]], 1)
-        found = {"raw": raw, "denoised": clean, "permuted, denoised": pair}
-        for panel, (name, points), color in zip(panels, found.items(), (GREY, BLUE, ORANGE), strict=False):
+        pairs = {"raw": raw, "denoised": clean, "permuted, denoised": pair}
+        for panel, (name, points), color in zip(panels, pairs.items(), (GREY, BLUE, ORANGE), strict=False):
             panel.scatter(points[:, 0], points[:, 1], s=6, color=color, alpha=0.4, linewidths=0, rasterized=True)
             panel.set_title(f"{name}: r = {correlation(*points.T):.2f}")
             panel.set(xlabel=f"{x}, log1p per 10⁴", ylabel=f"{y}, log1p per 10⁴")
         both = np.concatenate([clean, pair])
         edges = np.stack([both.min(0), both.max(0)]) + 0.04 * np.array([[-1], [1]]) * np.ptp(both, axis=0)
-        for panel in panels[1:3]:  # on one scale: what is invented may be correlated and yet hardly vary
+        for panel in panels[1:3]:  # on one scale: permuted genes may be correlated and yet hardly vary
             panel.set(xlim=edges[:, 0], ylim=edges[:, 1])
         _distribution(panels[3], null, correlation(*raw.T), correlation(*clean.T))
     return panels
 
 
 def _raw(source: CountMatrix, model: Autoencoder, genes: tuple[str, str]) -> NDArray[np.float64]:
-    """``(cells, 2)``: log1p of counts per 10⁴."""
+    """The two genes, ``(cells, 2)``: log1p of counts per 10⁴."""
     out = np.zeros((len(source), 2))
     cell = np.repeat(np.arange(len(source)), np.diff(source.indptr))
     total = np.maximum(np.bincount(cell, source.value, len(source)), 1)
@@ -128,7 +130,7 @@ def _raw(source: CountMatrix, model: Autoencoder, genes: tuple[str, str]) -> NDA
 
 
 def _clean(adata: AnnData, layer: str, model: Autoencoder, genes: tuple[str, str]) -> NDArray[np.float64]:
-    """The same of the denoised layer, whichever exposure it was written at."""
+    """The same from the denoised layer, whatever the library size at which it was written."""
     columns = adata.var_names.astype(str).get_indexer(list(model.data.genes))
     values = np.asarray(adata.layers[layer])[:, columns]
     total = np.maximum(values.sum(1, dtype=np.float64), 1e-9)
@@ -137,14 +139,14 @@ def _clean(adata: AnnData, layer: str, model: Autoencoder, genes: tuple[str, str
 
 
 def correlation(a: NDArray, b: NDArray) -> float:
-    """Pearson's r; 0 where one does not vary."""
+    """Pearson's r; 0 if one of the two does not vary."""
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / scale if scale > 0 else 0.0
 
 
 def _distribution(panel: Axes, null: NDArray, raw: float, clean: float) -> None:
-    """The correlations of permuted pairs, and where those of the two genes lie."""
+    """The correlations of permuted pairs, and lines at those of the two genes."""
     panel.hist(null, bins=np.linspace(-1, 1, 41).tolist(), color=ORANGE, alpha=0.7)
     for name, r, color, height in (("raw", raw, GREY, 0.96), ("denoised", clean, BLUE, 0.88)):
         panel.axvline(r, color=color, lw=1.5)

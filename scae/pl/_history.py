@@ -1,4 +1,4 @@
-"""How a fit went."""
+"""The losses of a fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._figure import BLUE, GREEN, GREY, ORANGE, PURPLE, beside, drawing, spread
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WHOLE = {"loss": ("training loss", BLUE), "nll": ("its likelihood part", GREEN), "held_out": ("held-out loss", ORANGE)}
+_WHOLE = {"loss": ("training loss", BLUE), "nll": ("its likelihood term", GREEN), "held_out": ("held-out loss", ORANGE)}
 _PARTS = {"kl": ("KL, weighted", PURPLE), "penalty": ("penalty", GREY)}
 
 
@@ -28,30 +28,30 @@ def history(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Draw the losses of a fit over its steps, and mark the step whose weights were kept.
+    """Plot the losses of a fit against its steps, and mark the step whose weights were kept.
 
     Parameters
     ----------
     model
-        A fitted model, or the AnnData that a verb has written to.
+        A fitted model, or AnnData to which :func:`scae.tl.embed` or another function of ``scae.tl`` has written.
     ax
-        As many Axes as panels (two, or one where KL and penalty are zero); None: a new figure.
+        Axes to draw into, one per panel (two, or one if KL and penalty are zero); None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
     list of matplotlib.axes.Axes
-        Losses; and, where they are not zero, the KL term and the penalty, on a scale of their own.
+        The losses, nats per cell; and, unless they are zero, the KL term and the penalty in a second panel.
 
     Raises
     ------
     NotFittedError
         If there is no history.
     ConfigError
-        If ``model`` is something else, or ``ax`` or ``save`` will not do.
+        If ``model`` is something else, or ``ax`` or ``save`` is not allowed.
 
     Examples
     --------
@@ -72,16 +72,16 @@ def history(
 
 def _history(model: Autoencoder | AnnData) -> tuple[dict[str, NDArray], int]:
     if isinstance(model, Autoencoder):
-        found = model.fitted.get("history", {})
-        rows = found.get("rows", [])
-        columns, best = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}, found.get("best", -1)
+        record = model.fitted.get("history", {})
+        rows, best = record.get("rows", []), record.get("best", -1)
+        columns = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     elif isinstance(model, AnnData):
         about = model.uns.get("scae", {})
         columns, best = dict(about.get("history", {})), int(about.get("history_best", -1))
     else:
         raise ConfigError(f"model is a {type(model).__name__}; allowed: a fitted Autoencoder, or AnnData with uns['scae'].")
     if not columns:
-        raise NotFittedError("there is no history: fit a model first, e.g. scae.tl.embed(adata).")
+        raise NotFittedError("there is no training history: fit a model first, e.g. scae.tl.embed(adata).")
     return columns, best
 
 
@@ -94,7 +94,7 @@ def _lines(panel: Axes, columns: dict[str, NDArray], lines: dict[str, tuple[str,
     panel.axvline(step[best], color="black", lw=0.8, ls=":", label="kept")
     whole = np.concatenate([columns[name] for name in lines])
     settled = np.concatenate([columns[name][len(step) // 10 :] for name in lines])
-    if np.ptp(whole) > 3 * np.ptp(settled) > 0:  # the first steps would take the whole scale
+    if np.ptp(whole) > 3 * np.ptp(settled) > 0:  # otherwise the first steps would fill the whole scale
         room = 0.06 * np.ptp(settled)
         panel.set_ylim(settled.min() - room, settled.max() + room)
     panel.set_xlabel("steps")

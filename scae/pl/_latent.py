@@ -1,4 +1,4 @@
-"""Cells in the plane of a latent, beside PCA."""
+"""Cells in two dimensions of a latent, beside PCA."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def latent(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Draw cells in the plane of a latent by covariates, beside the same picture of PCA.
+    """Plot cells in two dimensions of a latent, coloured by covariates, beside the same plot of PCA.
 
     Parameters
     ----------
@@ -48,35 +48,36 @@ def latent(
     basis
         ``obsm`` key of the latent.
     color
-        ``obs`` columns, a row of panels each: categories are named in place, or listed beside where
-        they lie mixed; numbers have a colour bar. None: one row, grey.
+        ``obs`` columns, one row of panels each; None: one row of grey cells. Categories are named on the plot, or in a legend if
+        the names would overlap or the categories are mixed. Numbers have a colour bar.
     beside_basis
-        ``obsm`` key of what is drawn beside; ``"X_pca"`` is made (30 components of log1p(CP10k)) where it is missing; None:
-        nothing.
+        ``obsm`` key of a second basis to plot beside the first; None: no second basis. A missing ``"X_pca"`` is computed: 30
+        components of log1p(CP10k).
     projection
-        Where a basis has more than two dimensions: ``"umap"``, its two principal axes (``"pca"``), or its ``"first"`` two.
+        How a basis with more than two dimensions is shown: ``"umap"``, ``"pca"`` (its first two principal components) or
+        ``"first"`` (its first two dimensions).
     layer
-        The layer of counts that a missing PCA is made from; None for ``X``.
+        Layer of counts from which a missing PCA is computed; None for ``X``.
     random_state
         Seed of UMAP and of the order in which cells are drawn.
     ax
-        As many Axes as panels, row by row; None: a new figure.
+        Axes to draw into, one per panel, row by row; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
     list of matplotlib.axes.Axes
-        Row by row.
+        The panels, row by row.
 
     Raises
     ------
     MissingKeyError
-        If a basis, a column or a projection is not there.
+        If a basis, a column or a projection does not exist.
     ConfigError
-        If ``ax`` or ``save`` will not do.
+        If a basis has fewer than two dimensions, or ``ax`` or ``save`` is not allowed.
 
     Examples
     --------
@@ -94,7 +95,7 @@ def latent(
         raise unknown("projection", projection, PROJECTIONS)
     bases = [basis] if beside_basis is None else [basis, beside_basis]
     planes = [_plane(_points(adata, key, layer), key, projection, random_state) for key in bases]
-    order = np.random.default_rng(random_state).permutation(adata.n_obs)  # so that no category lies on top of all others
+    order = np.random.default_rng(random_state).permutation(adata.n_obs)  # so that no category covers all others
     with drawing(len(colors) * len(planes), ax, show=show, save=save, columns=len(planes), size=(4.6, 4.0)) as panels:
         named: dict[str, list[tuple[list[Annotation], bool]]] = {}
         for i, panel in enumerate(panels):
@@ -118,7 +119,7 @@ def _points(adata: AnnData, key: str, layer: str | None) -> NDArray:
     elif key == "X_pca":
         import scipy.sparse as sp
 
-        points = principal(sp.csr_matrix(matrix(adata, layer)), seed=0, most=30)[0]
+        points = principal(sp.csr_matrix(matrix(adata, layer)), seed=0, max_rank=30)[0]
     else:
         raise unknown("obsm key", key, adata.obsm, hint="scae.tl.embed writes a latent.")
     if points.ndim != 2 or points.shape[1] < 2:
@@ -127,7 +128,7 @@ def _points(adata: AnnData, key: str, layer: str | None) -> NDArray:
 
 
 def _plane(points: NDArray, key: str, projection: str, seed: int) -> tuple[NDArray, tuple[str, str]]:
-    """``(cells, 2)`` and what the axes are called."""
+    """Points ``(cells, 2)`` and the names of the axes."""
     if points.shape[1] == 2 or projection == "first":
         return points[:, :2], (f"{key} 1", f"{key} 2")
     if projection == "pca":
@@ -140,20 +141,20 @@ def _plane(points: NDArray, key: str, projection: str, seed: int) -> tuple[NDArr
 
     cells = AnnData(np.ascontiguousarray(points, np.float32))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scanpy's and umap's remarks on their own future
+        warnings.simplefilter("ignore")  # deprecation warnings inside scanpy and umap
         sc.pp.neighbors(cells, use_rep="X", n_neighbors=min(15, cells.n_obs - 1), random_state=seed)
         sc.tl.umap(cells, random_state=seed)
     return cells.obsm["X_umap"], ("UMAP 1", "UMAP 2")
 
 
 def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray) -> tuple[list[Annotation], bool]:
-    """The cells of one panel; the names of its categories, if it has such, and whether they lie apart."""
+    """Draw the cells of one panel; return the labels of its categories, if any, and whether the categories lie apart."""
     look: dict[str, Any] = {"s": float(np.clip(6000 / len(points), 1, 14)), "linewidths": 0, "rasterized": True}
     if values is None:
         panel.scatter(*points[order].T, **look, color=GREY)
     elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         look |= {"c": values.to_numpy(float)[order], "cmap": "viridis", "plotnonfinite": True}
-        bar = panel.inset_axes((1.02, 0.15, 0.035, 0.7))  # at this panel, whatever stands beside the others
+        bar = panel.inset_axes((1.02, 0.15, 0.035, 0.7))  # attached to this panel only
         panel.figure.colorbar(panel.scatter(*points[order].T, **look), cax=bar, label=str(values.name))
     else:
         return _categories(panel, points, values.astype("category"), order, look)
@@ -163,9 +164,9 @@ def _draw(panel: Axes, points: NDArray, values: pd.Series | None, order: NDArray
 def _categories(
     panel: Axes, points: NDArray, values: pd.Series, order: NDArray, look: dict[str, Any]
 ) -> tuple[list[Annotation], bool]:
-    """One scatter for each round of the colours, which has its own marker; each category named where most of it lies.
+    """Draw the categories, with one marker per eight colours, and name each of them near its median.
 
-    They lie apart where four in five cells are nearest to the name of their own.
+    Categories lie apart if more than four in five cells are nearer to the name of their own category than to any other.
     """
     codes, places = values.cat.codes.to_numpy(), {}
     palette = np.array(COLORS)
@@ -178,10 +179,12 @@ def _categories(
     for code in np.unique(codes[codes >= 0]):
         own = points[codes == code]
         middle = np.median(own, axis=0)
-        places[code] = own[np.argmin(((own - middle) ** 2).sum(1))]  # a cell of its own, not the gap between two groups
+        places[code] = own[
+            np.argmin(((own - middle) ** 2).sum(1))
+        ]  # the cell nearest to the median, not a gap between two groups
     names = [beside(panel, x, y, str(values.cat.categories[c]), ha="center", xytext=(0, 0)) for c, (x, y) in places.items()]
     if (codes < 0).any() or not places:
-        return names, False  # the key has a word for missing values
+        return names, False  # only a legend can name missing values
     nearest = np.argmin([((points - place) ** 2).sum(1) for place in places.values()], axis=0)
     return names, bool(np.mean(np.array(list(places))[nearest] == codes) > 0.8)
 
@@ -191,7 +194,7 @@ def _look(code: int) -> tuple[str, str]:
 
 
 def _list_beside(panel: Axes, values: pd.Series) -> None:
-    """A key to the right: for categories whose names would lie on each other."""
+    """A legend to the right, for categories whose names would overlap."""
     from matplotlib.lines import Line2D
 
     looks = [(str(name), *_look(code)) for code, name in enumerate(values.cat.categories)]

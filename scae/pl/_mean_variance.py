@@ -1,4 +1,4 @@
-"""Whether the fitted likelihood has the variance of the counts."""
+"""Mean and variance of each gene, observed and under the fitted likelihood."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def mean_variance(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw each gene's variance against its mean, with what the fitted model says it should be.
+    """Plot each gene's variance against its mean, with the variance that the fitted model expects.
 
-    The lower curve is the noise around a cell's own expectation (μ + μ²/θ for a negative binomial with the fitted θ); the upper
-    one adds the differences between cells that the model sees, and is what the points are to be compared with. Curves are medians
-    over genes of like mean.
+    The lower curve is the noise around each cell's expected count (μ + μ²/θ for a negative binomial). The upper curve adds the
+    variance of the expected counts between cells; compare the points with this one. Curves are medians over genes of similar
+    mean.
 
     Parameters
     ----------
     adata
         Cells with the model's genes.
     model
-        A fitted model whose likelihood is one of counts.
+        A fitted model with a likelihood of counts, such as ``nb``, ``zinb`` or ``poisson``.
     layer
-        Where the counts are, if elsewhere than in the data that the model was fitted to.
+        Layer that holds the counts; None for the one to which the model was fitted.
     ax
         Axes to draw into; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def mean_variance(
     Raises
     ------
     ConfigError
-        If the likelihood is not one of counts, or ``ax`` or ``save`` will not do.
+        If the likelihood is not one of counts, gene by gene, or ``ax`` or ``save`` is not allowed.
 
     Examples
     --------
@@ -67,19 +67,22 @@ def mean_variance(
     >>> ax = scae.pl.mean_variance(adata, model, show=False)
     """
     _, source = fitted(adata, model, {} if layer is None else {"layer": layer})
-    says = expected(model, source)
+    predicted = expected(model, source)
     n = max(len(source), 1)
     value = source.value.astype(np.float64)
     mean = np.bincount(source.gene, value, source.n_genes) / n
     variance = np.bincount(source.gene, value**2, source.n_genes) / n - mean**2
-    seen = variance > 0  # a logarithmic scale has no place for the others
+    seen = variance > 0  # a logarithmic axis cannot show the others
     with drawing(1, ax, show=show, save=save, size=(5.2, 4.0)) as (panel,):
         panel.scatter(mean[seen], variance[seen], s=8, color=GREY, alpha=0.6, linewidths=0, label="genes", rasterized=True)
         ends = np.array([mean[seen].min(), mean[seen].max()])
         panel.plot(ends, ends, color="black", lw=0.8, ls="--", label="Poisson")
         labels = [beside(panel, ends[1], ends[1], "Poisson")]
-        for name, curve, color in (("noise, fitted", says.noise, BLUE), ("noise and cells, fitted", says.variance, ORANGE)):
-            x, y = running_median(says.mean[seen], curve[seen])
+        for name, curve, color in (
+            ("noise, fitted", predicted.noise, BLUE),
+            ("noise and cells, fitted", predicted.variance, ORANGE),
+        ):
+            x, y = running_median(predicted.mean[seen], curve[seen])
             panel.plot(x, y, color=color, lw=2, label=name)
             labels.append(beside(panel, x[-1], y[-1], name, color))
         panel.set(xscale="log", yscale="log", xlabel="mean count per cell", ylabel="variance of the count")
@@ -89,7 +92,7 @@ def mean_variance(
 
 
 def running_median(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """Medians of ``x`` and ``y`` over at most 25 groups of like ``x``, as wide on a logarithmic scale."""
+    """Medians of ``x`` and ``y`` in at most 25 bins of ``x``, equally wide on a logarithmic scale."""
     edges = np.geomspace(x.min(), x.max(), _BINS + 1)[1:-1]
     group = np.searchsorted(edges, x)
     groups = [np.flatnonzero(group == g) for g in np.unique(group)]

@@ -1,4 +1,4 @@
-"""Whether the fitted likelihood accounts for the zeros."""
+"""Zeros of each gene, observed and under the fitted likelihood."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ def zeros(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw the share of cells without a count, gene by gene: seen against expected under the fitted likelihood.
+    """Plot each gene's observed share of zeros against the share expected under the fitted likelihood.
 
-    Points on the diagonal say that the noise model accounts for the zeros. The calibration error is the mean distance from it.
+    If the points lie on the diagonal, the likelihood accounts for the zeros. The calibration error in the title is the mean
+    absolute difference between the two.
 
     Parameters
     ----------
     adata
         Cells with the model's genes.
     model
-        A fitted model whose likelihood is one of counts.
+        A fitted model with a likelihood of counts, such as ``nb``, ``zinb`` or ``poisson``.
     layer
-        Where the counts are, if elsewhere than in the data that the model was fitted to.
+        Layer that holds the counts; None for the one to which the model was fitted.
     n_labels
-        The number of genes furthest from the diagonal that are named.
+        Number of genes to name, those furthest from the diagonal.
     ax
         Axes to draw into; None: a new figure.
     show
-        Show the figure; None: where it is new, not saved, and the backend has windows.
+        Show the figure; None: only if it is new, not saved, and the backend opens windows.
     save
-        File to write; its suffix says the format.
+        File to write; its suffix sets the format.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def zeros(
     Raises
     ------
     ConfigError
-        If the likelihood is not one of counts, or ``ax`` or ``save`` will not do.
+        If the likelihood is not one of counts, gene by gene, or ``ax`` or ``save`` is not allowed.
 
     Examples
     --------
@@ -65,16 +66,17 @@ def zeros(
     >>> ax = scae.pl.zeros(adata, model, show=False)
     """
     _, source = fitted(adata, model, {} if layer is None else {"layer": layer})
-    says = expected(model, source)
+    predicted = expected(model, source)
     observed = 1 - np.bincount(source.gene, minlength=source.n_genes) / max(len(source), 1)
-    off = observed - says.zeros
+    off = observed - predicted.zeros
     with drawing(1, ax, show=show, save=save, size=(4.6, 4.2)) as (panel,):
         panel.axline((0, 0), slope=1, color="black", lw=0.8, ls="--")
-        panel.scatter(says.zeros, observed, s=9, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
+        panel.scatter(predicted.zeros, observed, s=9, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
         worst = np.argsort(-np.abs(off), kind="stable")[:n_labels]
         left = {"ha": "right", "xytext": (-5, 0)}
         labels = [
-            beside(panel, says.zeros[g], observed[g], model.data.genes[g], ORANGE, **(left if off[g] > 0 else {})) for g in worst
+            beside(panel, predicted.zeros[g], observed[g], model.data.genes[g], ORANGE, **(left if off[g] > 0 else {}))
+            for g in worst
         ]
         panel.set(xlabel="expected share of cells without a count", ylabel="observed share", aspect="equal")
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

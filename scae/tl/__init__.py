@@ -1,6 +1,6 @@
-"""Tools: fit a model to AnnData, write embeddings and denoised layers back, choose a model by evidence.
+"""Tools: fit models to AnnData, write embeddings and denoised layers, and choose between models.
 
-One file per public verb, under its name.
+Each public function has a file of the same name.
 """
 
 from ._choose import Choice, choose

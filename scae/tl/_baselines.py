@@ -1,4 +1,4 @@
-"""What a model is to beat: the gene mean, the counts shrunk towards it, and PCA; each tuned on training molecules alone."""
+"""Baselines: the gene mean, counts shrunk towards it, and PCA; each is tuned on training molecules only."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from scipy.optimize import minimize_scalar
 from ..evaluate import FLOOR, Blocks, Split, deviance, null, row_blocks, split
 
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
-_TARGET = 1e4  # counts that a cell is scaled to before the logarithm
+_TARGET = 1e4  # total to which each cell is scaled before the logarithm
 
 
 def shrunk(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
-    """Raw counts shrunk towards the gene mean, with the weight that predicts a second thinning best; and 1 + genes weights."""
+    """Raw counts shrunk towards the gene mean, at the weight that best predicts a second split; and the number of parameters."""
     weight = _weight(split(outer.train, train_share, seed))
     return _mixture(outer.train, weight), outer.train.shape[1] + 1
 
 
 def _weight(inner: Split) -> float:
-    """The weight of a cell's own counts. Totals do not depend on it, so only stored held-out counts have a say."""
+    """The best weight of a cell's own counts. Expected totals do not depend on it, so only stored held-out counts matter."""
     own, mean, x = [], [], inner.test
     for rows, expected in null(inner.train):
         part = x[rows]
@@ -39,7 +39,7 @@ def _weight(inner: Split) -> float:
         return -float(n @ np.log(np.maximum(weight * a + (1 - weight) * b, floor)))
 
     best = minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-5}).x
-    return float(min((0.0, best), key=loss))  # the search never tries the end itself
+    return float(min((0.0, best), key=loss))  # the bounded search never evaluates 0 itself
 
 
 def _mixture(train: sp.csr_matrix, weight: float) -> Iterator[tuple[slice, NDArray]]:
@@ -48,7 +48,7 @@ def _mixture(train: sp.csr_matrix, weight: float) -> Iterator[tuple[slice, NDArr
 
 
 def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
-    """PCA of log1p(CP10k), mapped back to counts, at the rank that predicts a second thinning best; and its weights."""
+    """PCA of log1p(CP10k), mapped back to counts, at the rank that best predicts a second split; and the number of parameters."""
     inner = split(outer.train, train_share, seed)
     at_rank = _pca(inner.train, seed)
     ranks = [rank for rank in RANKS if rank < min(inner.train.shape)] or [0]
@@ -57,22 +57,25 @@ def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
     return _pca(outer.train, seed, best)(best), (best + 2) * outer.train.shape[1]
 
 
-def principal(counts: sp.csr_matrix, *, seed: int, most: int) -> tuple[NDArray, Any]:
-    """PCA of log1p(CP10k), centred without densifying: scores ``(cells, rank)`` and scikit-learn's fitted PCA."""
+def principal(counts: sp.csr_matrix, *, seed: int, max_rank: int) -> tuple[NDArray, Any]:
+    """PCA of log1p(CP10k) of sparse counts: scores ``(cells, rank)`` and the fitted scikit-learn PCA."""
     from sklearn.decomposition import PCA
 
     total = np.asarray(counts.sum(1), np.float64).ravel()
     logged = counts.astype(np.float64)
     logged.data = np.log1p(logged.data / np.repeat(total, np.diff(logged.indptr)) * _TARGET)
-    fitted = PCA(max(1, min(most, *(n - 1 for n in counts.shape))), svd_solver="arpack", random_state=seed)
+    fitted = PCA(max(1, min(max_rank, *(n - 1 for n in counts.shape))), svd_solver="arpack", random_state=seed)
     return fitted.fit_transform(logged), fitted
 
 
-def _pca(train: sp.csr_matrix, seed: int, most: int = max(RANKS)) -> Callable[[int], Blocks]:
-    """Expected counts at a rank. The logarithm of a mean is not the mean of logarithms: each gene gets its total back."""
-    scores, fitted = principal(train, seed=seed, most=most)
+def _pca(train: sp.csr_matrix, seed: int, max_rank: int = max(RANKS)) -> Callable[[int], Blocks]:
+    """A function from the rank to expected counts.
+
+    PCA predicts mean logarithms, and exp of a mean logarithm is below the mean: each gene is rescaled to its observed total.
+    """
+    scores, fitted = principal(train, seed=seed, max_rank=max_rank)
     total = np.asarray(train.sum(1), np.float64).reshape(-1, 1)
-    wanted = np.asarray(train.sum(0), np.float64).ravel()
+    gene_total = np.asarray(train.sum(0), np.float64).ravel()
 
     def rates(rank: int) -> Iterator[tuple[slice, NDArray]]:
         for rows in row_blocks(train.shape[0]):
@@ -80,8 +83,8 @@ def _pca(train: sp.csr_matrix, seed: int, most: int = max(RANKS)) -> Callable[[i
             yield rows, rate / np.maximum(rate.sum(1, keepdims=True), FLOOR) * total[rows]
 
     def at_rank(rank: int) -> Blocks:
-        found = sum(block.sum(0) for _, block in rates(rank))
-        scale = wanted / np.maximum(found, FLOOR)
+        predicted = sum(block.sum(0) for _, block in rates(rank))
+        scale = gene_total / np.maximum(predicted, FLOOR)
         for rows, block in rates(rank):
             block *= scale
             yield rows, block / np.maximum(block.sum(1, keepdims=True), FLOOR) * total[rows]

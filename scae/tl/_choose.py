@@ -1,4 +1,4 @@
-"""The choice that a table of scores supports: the simplest candidate within one standard error of the best, or none."""
+"""Choose a model from a table of scores: the simplest candidate within one standard error of the best, or none."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pandas as pd
 
 from ..errors import ConfigError, unknown
 
-ORDERS = {"n_parameters": "the fewest weights", "n_latent": "the smallest latent", "seconds": "the shortest time"}
+ORDERS = {"n_parameters": "the fewest parameters", "n_latent": "the smallest latent", "seconds": "the shortest time"}
 _NEEDED = ("model", "kind", "deviance_explained", "below_best", "below_best_se", "above_baseline", "above_baseline_se")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to use.
+    """The result of :func:`choose`.
 
     Attributes
     ----------
     model
-        The candidate's name; None: do not denoise this.
+        Name of the chosen candidate; None: do not denoise these data.
     reason
-        Why, in a sentence with its figures.
+        The reason, one sentence with numbers.
     best
-        The candidate with the highest mean score; None where every one diverged.
+        Name of the candidate with the highest mean score; None if training diverged for all of them.
     baseline
-        The best baseline.
+        Name of the best baseline.
     """
 
     model: str | None
@@ -36,14 +36,28 @@ class Choice:
 
 
 def summarize(table: pd.DataFrame, order: str = "n_parameters") -> pd.DataFrame:
-    """One row a candidate or baseline: means over splits and seeds, and the standard errors that :func:`choose` goes by.
+    """Summarise a table in one row per candidate or baseline: means over splits and seeds, and standard errors.
 
-    Of a difference's error over cells (the mean of the runs') and over runs (their spread / √runs), the larger counts.
+    The standard error of a difference is the larger of two: over cells (the mean of the runs' errors) and over runs (their
+    standard deviation / √runs).
+
+    Parameters
+    ----------
+    table
+        What :func:`cross_validate` returned.
+    order
+        Column by which candidates are ordered, see :func:`choose`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name. ``eligible`` marks candidates within one standard error of the best and above every baseline by more
+        than one.
 
     Raises
     ------
     ConfigError
-        If columns are missing, or the best candidate's rows are.
+        If columns are missing, or the table has no candidates or no baselines.
     MissingKeyError
         If there is no such order.
 
@@ -59,7 +73,7 @@ def summarize(table: pd.DataFrame, order: str = "n_parameters") -> pd.DataFrame:
     missing = [name for name in (*_NEEDED, order) if name not in table]
     if missing or not (table["kind"] == "model").any() or not (table["kind"] == "baseline").any():
         lack = f"columns {', '.join(missing)}" if missing else "candidates or baselines"
-        raise ConfigError(f"the table lacks {lack}; give the whole table that scae.tl.cross_validate returned.")
+        raise ConfigError(f"the table has no {lack}. Pass the whole table that scae.tl.cross_validate returned.")
     by = table.groupby("model", sort=False)
     out = pd.DataFrame({"kind": by["kind"].first(), "n_runs": by.size()})
     for column, error in {
@@ -81,28 +95,27 @@ def summarize(table: pd.DataFrame, order: str = "n_parameters") -> pd.DataFrame:
 
 
 def choose(table: pd.DataFrame, *, order: str = "n_parameters") -> Choice:
-    """The simplest candidate that is not worse than the best by more than one standard error, or none.
+    """Choose the simplest candidate within one standard error of the best, or none.
 
-    A candidate must also beat the best baseline by more than one standard error; where none does, denoising would add what
-    the data do not hold, and the choice is None. Differences are paired: same split, same cells.
+    A candidate must also beat the best baseline by more than one standard error. If none does, the data do not support
+    denoising, and ``model`` is None. Differences are paired: same split, same cells.
 
     Parameters
     ----------
     table
-        What :func:`cross_validate` returned (or the same, read from a CSV file).
+        What :func:`cross_validate` returned, or the same table read from a CSV file.
     order
-        What "simple" means: ``"n_parameters"`` (weights), ``"n_latent"`` (size of the latent) or ``"seconds"``. Ties go to the
-        higher score.
+        What "simple" means: few ``"n_parameters"``, a small ``"n_latent"`` or few ``"seconds"``. Ties go to the higher score.
 
     Returns
     -------
     Choice
-        ``model`` (None: do not denoise this) and the ``reason``.
+        ``model`` (None: do not denoise these data), the ``reason``, and the names of the ``best`` candidate and ``baseline``.
 
     Raises
     ------
     ConfigError
-        If the table is not whole.
+        If rows or columns are missing from the table.
     MissingKeyError
         If there is no such order.
 
@@ -115,18 +128,18 @@ def choose(table: pd.DataFrame, *, order: str = "n_parameters") -> Choice:
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> quick = scae.TrainPlan(min_steps=20, epochs=1)
     >>> table = scae.tl.cross_validate(adata, ["denoiser"], n_splits=1, plan=quick)
-    >>> scae.tl.choose(table).model is None  # twenty steps teach nothing
+    >>> scae.tl.choose(table).model is None  # twenty steps are too few to learn anything
     True
     """
-    found = summarize(table, order)
-    baselines, models = found[found["kind"] == "baseline"], found[found["kind"] == "model"].dropna(subset=["deviance_explained"])
+    rows = summarize(table, order)
+    baselines, models = rows[rows["kind"] == "baseline"], rows[rows["kind"] == "model"].dropna(subset=["deviance_explained"])
     baseline = str(baselines["deviance_explained"].idxmax())
     if not len(models):
-        return Choice(None, "do not denoise this: the training of every candidate diverged.", None, baseline)
+        return Choice(None, "do not denoise this: training diverged for every candidate.", None, baseline)
     best = str(models["deviance_explained"].idxmax())
     if abs(models.loc[best, "below_best"]) > 1e-9:
         raise ConfigError(
-            "the rows of the best candidate are missing; give the whole table that scae.tl.cross_validate returned."
+            "the rows of the best candidate are missing. Pass the whole table that scae.tl.cross_validate returned."
         )
     eligible = models[models["eligible"]].sort_values([order, "deviance_explained"], ascending=[True, False], kind="stable")
     if not len(eligible):
@@ -145,5 +158,5 @@ def _none(row: pd.Series, best: str, baseline: str) -> str:
     gap = f"{row['above_baseline']:+.4f} ± {row['above_baseline_se']:.4f}"
     return (
         f"do not denoise this: no candidate beats the best baseline ({baseline}) by more than one standard error; the best "
-        f"({best}) differs by {gap} of the held-out deviance."
+        f"candidate ({best}) differs from it by {gap} of the held-out deviance."
     )

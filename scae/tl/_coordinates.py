@@ -1,4 +1,4 @@
-"""Where features lie on the genome, from the columns of var or from their names."""
+"""Positions of features on the genome, from columns of var or from their names."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ _NAME = re.compile(r"(?P<chromosome>.+)[:-](?P<start>\d+)-\d+")
 
 
 def genome_order(var: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The features along the genome, chromosomes in natural order (chr2 before chr10).
+    """Order the features along the genome, with chromosomes in natural order (chr2 before chr10).
 
     Parameters
     ----------
     var
-        One row a feature: columns ``chromosome`` and ``start``, or an index of names like ``chr1:100-200`` or ``chr1-100-200``.
+        One row per feature, with columns ``chromosome`` and ``start``, or with index names such as ``chr1:100-200`` or
+        ``chr1-100-200``.
 
     Returns
     -------
     tuple
-        ``order``, positions of rows; and ``breaks``, positions in ``order`` at which a further chromosome begins.
+        ``order``, the row of each feature along the genome; and ``breaks``, positions in ``order`` where a new chromosome
+        begins.
 
     Raises
     ------
     MissingKeyError
-        If neither the columns nor the names say where every feature lies.
+        If neither the columns nor the names give every feature a position.
 
     Examples
     --------
@@ -53,26 +55,26 @@ def _columns(var: pd.DataFrame) -> tuple[NDArray, NDArray]:
         first = bad[0]
         raise MissingKeyError(
             f"{bad.size} of {len(var)} features have no place in var['chromosome'] and var['start'] (e.g. {var.index[first]!r}: "
-            f"{var['chromosome'].iloc[first]!r}, {var['start'].iloc[first]!r}). Fill them in, or leave these features out "
-            "by mask_var."
+            f"{var['chromosome'].iloc[first]!r}, {var['start'].iloc[first]!r}). Fill in the values, or exclude these features "
+            "with mask_var."
         )
     return var["chromosome"].astype(str).to_numpy(str), start
 
 
 def _names(var: pd.DataFrame) -> tuple[NDArray, NDArray]:
-    found = [_NAME.fullmatch(str(name)) for name in var.index]
-    odd = [str(name) for name, match in zip(var.index, found, strict=True) if match is None]
+    parsed = [_NAME.fullmatch(str(name)) for name in var.index]
+    odd = [str(name) for name, match in zip(var.index, parsed, strict=True) if match is None]
     if odd:
-        there = ", ".join(map(repr, var.columns[:20])) or "none"
+        columns = ", ".join(map(repr, var.columns[:20])) or "none"
         raise MissingKeyError(
-            "the network goes along the genome and wants every feature's place: var columns 'chromosome' and 'start' "
-            f"(there are: {there}), or names like 'chr1:100-200' or 'chr1-100-200' ({len(odd)} of {len(var)} are not, e.g. "
-            f"{odd[0]!r}). Add the columns, or choose another network, such as 'mlp'."
+            "the network needs every feature's place on the genome: var columns 'chromosome' and 'start' "
+            f"(there are: {columns}), or names such as 'chr1:100-200' or 'chr1-100-200' ({len(odd)} of {len(var)} names differ, "
+            f"e.g. {odd[0]!r}). Add the columns, or choose another network, such as 'mlp'."
         )
-    matches = [match for match in found if match is not None]
+    matches = [match for match in parsed if match is not None]
     return np.array([m["chromosome"] for m in matches]), np.array([float(m["start"]) for m in matches])
 
 
 def _natural(name: str) -> list[str | int]:
-    """Runs of digits compare as numbers; text and numbers take turns, so that like meets like."""
+    """A sort key that compares digits as numbers; text and numbers alternate, so each is compared with its own kind."""
     return [int(bit) if i % 2 else bit for i, bit in enumerate(re.split(r"(\d+)", name))]

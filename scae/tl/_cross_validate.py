@@ -1,31 +1,38 @@
-"""Choosing a model by evidence: how much of held-out molecules each candidate explains, beside what costs nothing."""
+"""Compare models by how well they predict held-out molecules, beside cheap baselines."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
+import logging
+import time
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ..evaluate import split
+from ..checks import gene_mask
+from ..errors import ConfigError, DivergenceError
+from ..evaluate import Split, deviance, explained, null, ratio, split
+from ..infer import denoised
 from ..keys import KEYWORDS, spelled_out
 from ..model import ModelSpec
 from ..presets import Preset
 from ..version import __version__
 from ._baselines import BASELINES
 from ._choose import choose
-from ._fit import TRAINING, FitOptions, as_preset
-from ._inputs import gene_mask, prepare, verify
-from ._runs import Run, compared, judge_baselines, judge_model
+from ._fit import TRAINING, FitOptions, as_preset, fit_preset
+from ._inputs import prepare, verify
 
 Candidate = str | Preset | ModelSpec
+log = logging.getLogger("scae")
+NAN = float("nan")
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -39,45 +46,50 @@ def cross_validate(
     key_added: str | None = None,
     **keywords: Any,
 ) -> pd.DataFrame:
-    """Score models by the molecules that they have not seen, beside three baselines that cost next to nothing.
+    """Score models by how well they predict held-out molecules, beside three cheap baselines.
 
-    Molecular cross-validation: X_train ~ Binomial(X, ``train_share``), X_test = X − X_train. A model is fitted to X_train; its
-    expectation times the odds predicts X_test, and the score is the share of X_test's Poisson deviance beyond *gene mean ×
-    cell's total* that it explains: 1 is perfect, 0 is no better than the gene mean, below 0 is worse. The baselines are that gene
-    mean, the raw counts shrunk towards it, and PCA of log1p(CP10k); the weight and the rank are chosen by thinning X_train again.
+    Molecular cross-validation splits the counts molecule by molecule: X_train ~ Binomial(X, ``train_share``) and
+    X_test = X − X_train. A model is fitted to X_train, and its expected counts times (1 − ``train_share``) / ``train_share``
+    predict X_test. The score is the share of the Poisson deviance of X_test that this explains: 1 is a perfect prediction, 0 is
+    no better than the null prediction (gene mean × cell total), and below 0 is worse.
+
+    The baselines are the gene mean (which is the null prediction), raw counts shrunk towards it, and PCA of log1p(CP10k). The
+    shrinkage weight and the PCA rank are chosen on a second split, of X_train.
 
     Parameters
     ----------
     adata
         Cells × genes, raw counts. Nothing is written unless ``key_added`` is given.
     specs
-        Candidates: presets, specifications or presets' names by a name of yours (:func:`grid` makes such a dict), or a list of
-        presets' names.
+        Candidates: a dict from names of your choice to presets, specifications or names of presets (:func:`grid` makes one),
+        or a list of names of presets.
     n_splits
-        Number of times that the molecules are split; every candidate sees the same splits.
+        Number of random splits of the molecules; all candidates use the same splits.
     n_seeds
-        Number of fits of each candidate to each split, with seeds from ``random_state`` on.
+        Number of fits per candidate and split, with seeds ``random_state``, ``random_state + 1``, ….
     train_share
-        Share of the molecules that are seen, between 0 and 1.
+        Share of the molecules used for training, between 0 and 1.
     key_added
-        ``uns`` key for the table (an array a column) and the choice (JSON).
+        ``uns`` key in which to store the table (one array per column) and the choice (JSON); None: store nothing.
     %(keywords)s
 
     Returns
     -------
     pandas.DataFrame
-        One row a candidate (or baseline), split and seed: ``model``, ``kind`` (``"model"`` or ``"baseline"``), ``split``,
-        ``seed`` (missing for a baseline), ``deviance_explained`` and its standard error over cells ``se``; ``below_best`` and
-        ``above_baseline``, the paired differences to the best candidate and to the best baseline on the same split, each with
-        its ``…_se`` over cells; ``n_parameters`` (fitted numbers), ``n_latent``, ``seconds``. :func:`choose` reads it. A
-        candidate whose training diverged has NaN.
+        One row per candidate (or baseline), split and seed, for :func:`choose`. Columns: ``model``; ``kind``, ``"model"`` or
+        ``"baseline"``; ``split``; ``seed``, missing for baselines; ``deviance_explained``, and ``se``, its standard error over
+        cells; ``below_best`` and ``above_baseline``, the paired differences from the best candidate and from the best baseline
+        on the same split, with standard errors ``below_best_se`` and ``above_baseline_se``; ``n_parameters``; ``n_latent``;
+        ``seconds``. Scores are NaN where training diverged.
 
     Raises
     ------
     ConfigError
-        If there is no candidate, or a number is not allowed.
+        If there is no candidate, or an option is not allowed.
+    TypeError
+        If a keyword is unknown.
     ScaeError
-        As :func:`scae.tl.fit`.
+        See :func:`scae.tl.fit`.
 
     References
     ----------
@@ -94,7 +106,7 @@ def cross_validate(
     candidates = _candidates(specs)
     if n_splits < 1 or n_seeds < 1 or not 0 < train_share < 1:
         values = f"n_splits is {n_splits}, n_seeds {n_seeds}, train_share {train_share}"
-        raise ConfigError(f"{values}; allowed: from 1, from 1, between 0 and 1.")
+        raise ConfigError(f"{values}; allowed: n_splits and n_seeds of at least 1, train_share between 0 and 1.")
     options = FitOptions.read(keywords)
     keys, start = options.keys, int(options.random_state)
     data, source = prepare(adata, verify(adata, keys), keys)
@@ -107,27 +119,105 @@ def cross_validate(
         seen = AnnData(fold.train, obs=adata.obs.iloc[fold.cells], var=var)
         runs += judge_baselines(fold, number, inner)
         for name, seed in itertools.product(candidates, range(start, start + n_seeds)):
-            runs.append(judge_model(fold, number, seen, name, candidates[name], dataclasses.replace(options, random_state=seed)))
+            runs.append(judge_model(fold, number, seen, name, candidates[name], replace(options, random_state=seed)))
     table = compared(runs)
     if key_added is not None:
         columns = {name: table[name].to_numpy(str if name in ("model", "kind") else float, na_value=np.nan) for name in table}
-        choice = json.dumps(dataclasses.asdict(choose(table)))
+        choice = json.dumps(asdict(choose(table)))
         adata.uns[key_added] = {"table": columns, "choice": choice, "version": __version__}
     return table
 
 
 def _candidates(specs: Mapping[str, Candidate] | Sequence[str] | str) -> dict[str, Preset]:
-    """Presets by name, none of which is a baseline's."""
+    """The candidates as presets by name; names of baselines are refused."""
     if isinstance(specs, str):
         specs = [specs]
     if not isinstance(specs, Mapping):
         wrong = [s for s in specs if not isinstance(s, str)]
         if wrong:
-            raise ConfigError(f"specs holds {wrong[0]!r} without a name. Give a dict of names and specifications.")
+            raise ConfigError(f"specs holds {wrong[0]!r} without a name. Pass a dict of names and specifications.")
         specs = {name: name for name in specs}
     if not specs or set(specs) & set(BASELINES):
         raise ConfigError(
-            f"specs names {', '.join(map(repr, specs)) or 'nothing'}; allowed: at least one candidate, under "
+            f"specs names {', '.join(map(repr, specs)) or 'nothing'}; allowed: at least one candidate, with "
             f"names other than those of the baselines ({', '.join(map(repr, BASELINES))})."
         )
     return {str(name): as_preset(spec) for name, spec in specs.items()}
+
+
+@dataclass
+class Run:
+    """One candidate or baseline on one split.
+
+    Attributes
+    ----------
+    row
+        Its row of the table.
+    left, null
+        ``(cells,)`` Poisson deviance of the held-out molecules from this prediction (None if training diverged), and from the
+        null prediction.
+    """
+
+    row: dict[str, Any]
+    left: NDArray[np.float64] | None
+    null: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        score, se = (NAN, NAN) if self.left is None else explained(self.left, self.null)
+        self.row |= {"deviance_explained": score, "se": se}
+        where = (self.row["split"], self.row["model"], score, self.row["seconds"])
+        log.info("split %d, %s: %.4f of the held-out deviance explained (%.1f s)", *where)
+
+
+def judge_baselines(fold: Split, number: int, seed: int) -> list[Run]:
+    """Score every baseline on one split; ``seed`` is that of the second split, of its training molecules."""
+    of_null = deviance(fold.test, null(fold.train), fold.odds)
+    if not of_null.sum() > 0:
+        raise ConfigError("a split leaves no molecules to predict. Use more cells or genes, or a lower train_share.")
+    runs = []
+    for name, baseline in BASELINES.items():
+        began = time.perf_counter()
+        blocks, n_parameters = baseline(fold, 1 / (1 + fold.odds), seed)
+        left = deviance(fold.test, blocks, fold.odds)
+        row = {"model": name, "kind": "baseline", "split": number, "seed": pd.NA, "n_parameters": n_parameters, "n_latent": 0}
+        runs.append(Run(row | {"seconds": time.perf_counter() - began}, left, of_null))
+    return runs
+
+
+def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, options: FitOptions) -> Run:
+    """Score one candidate, fitted to the training molecules ``seen`` with the options of a fit to all molecules."""
+    here = replace(options, keys=replace(options.keys, layer=None, mask_var=(True,) * seen.n_vars))
+    row: dict[str, Any] = {"model": name, "kind": "model", "split": number, "seed": options.random_state}
+    row |= {"n_parameters": 0, "n_latent": preset.spec.bottleneck.dim}
+    began, left = time.perf_counter(), None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the whole matrix was checked and warned about once
+            model, source = fit_preset(seen, preset, here)
+        row["n_parameters"] = sum(p.numel() for p in model.parameters())
+        left = deviance(fold.test, denoised(model, source), fold.odds)
+    except DivergenceError as fault:
+        log.warning("split %d, %s: %s", number, name, fault)
+    return Run(row | {"seconds": time.perf_counter() - began}, left, deviance(fold.test, null(fold.train), fold.odds))
+
+
+def compared(runs: list[Run]) -> pd.DataFrame:
+    """The table of all runs, with paired differences from the best candidate and from the best baseline on the same split."""
+    table = pd.DataFrame([run.row for run in runs])
+    for column, kind, sign in (("below_best", "model", 1), ("above_baseline", "baseline", -1)):
+        name = leader(table, kind)
+        for run in runs:
+            same = [r for r in runs if (r.row["model"], r.row["split"]) == (name, run.row["split"])]
+            reference = [r.left for r in same if r.left is not None]
+            value, se = NAN, NAN
+            if run.left is not None and reference:
+                value, se = ratio(sign * (run.left - np.mean(reference, axis=0)), run.null)
+            run.row |= {column: value, f"{column}_se": se}
+    return pd.DataFrame([run.row for run in runs]).astype({"seed": "Int64"})
+
+
+def leader(table: pd.DataFrame, kind: str) -> str | None:
+    """The candidate or baseline with the highest mean score, ignoring those with a diverged run; None if there is none."""
+    scores = table[table["kind"] == kind].groupby("model", sort=False)["deviance_explained"]
+    means = scores.mean()[~scores.agg(lambda s: s.isna().any()).astype(bool)]
+    return str(means.idxmax()) if len(means) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,10 @@ from anndata import AnnData
 from .. import parts
 from ..errors import ConfigError, unknown
 from ..infer import KINDS, denoised
-from ..keys import KEYWORDS, spelled_out
+from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..likelihoods import Likelihood
 from ..model import Autoencoder
-from ..records import DataSpec
-from ._fit import TRAINING, Model, fitted, spec_of
+from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
 from ._inputs import level_codes
 from ._writing import guard_layer, note
 
@@ -34,46 +33,49 @@ def denoise(
     at_batch: str | None = None,
     **keywords: Any,
 ) -> Autoencoder:
-    """Write each cell's expected counts to a layer, fitting the model first unless it is fitted; ``X`` is never touched.
+    """Write each cell's expected counts to a layer, after fitting the model if it is not fitted; ``X`` stays as it is.
 
     Parameters
     ----------
     adata
         Cells × genes, raw counts.
     model
-        As in :func:`scae.tl.embed`. The default is not that of ``embed``: held-out molecules are predicted best by a latent with
-        a smaller KL weight and a deeper decoder than those that cluster best.
+        As in :func:`scae.tl.embed`. The default differs from that of ``embed``: a smaller KL weight and a deeper decoder predict
+        held-out molecules better, but do not give the best clusters.
     kind
-        ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts per ``library_size``.
-        ``"sample"``: one draw of the posterior predictive distribution, to check the model against the data.
-        ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] for counts X at a library size of ``library_size``. Compare this with
-        the mean of log-normalised values of cells of that depth; log1p of an expected count would be larger. For likelihoods of
-        molecules; exact to about 1e-7.
+        ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts at a library size of
+        ``library_size``. ``"sample"``: one draw from the posterior predictive distribution, to check the model against the data.
+        ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] of counts X at a library size of ``library_size``, to compare with mean
+        log-normalised values of cells of that depth (log1p of the expected count is larger). It needs a likelihood of
+        molecules, and is exact to about 1e-7.
     key_added
-        The layer, or with ``genes`` the ``obsm`` key, to write.
+        Layer to write; with ``genes``, the ``obsm`` key.
     library_size
-        Library size of ``kind="rate"`` and ``kind="log_mean"``, counts.
+        Library size for ``kind="rate"`` and ``kind="log_mean"``, in counts.
     n_samples
-        Draws of a random latent over which the mean is averaged; 0 decodes the latent's mean (by measurement no worse).
+        Number of draws of a random latent over which the mean is averaged; 0 decodes the mean of the latent (no worse in our
+        benchmarks).
     genes
-        Only these genes: a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with ``gene_dropout`` also
-        predicts genes that a query lacks.
+        Write only these genes, as a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with the corruption
+        ``gene_dropout`` can also predict genes that ``adata`` lacks.
     at_batch
-        Decode every cell as if it came from this level of ``batch_key``.
+        Decode every cell as if it came from this level of ``batch_key``; None: from its own batch.
     %(keywords)s
 
     Returns
     -------
     Autoencoder
-        The fitted model. ``adata`` gains ``layers[key_added]``, ``(cells, genes)`` float32, NaN for genes that are not modelled
-        (or ``obsm[key_added]``), and ``uns["scae"]``.
+        The fitted model. Also writes ``layers[key_added]``, ``(cells, genes)`` float32 with NaN for genes that are not modelled
+        (or ``obsm[key_added]``), and a record in ``uns["scae"]``.
 
     Raises
     ------
     ConfigError
-        If an option is not allowed, scae did not write the layer that is there, or the likelihood has no ``kind="log_mean"``.
+        If an option is not allowed, the layer exists and was not written by scae, or the likelihood has no ``"log_mean"``.
+    MissingKeyError
+        If a gene or a batch is unknown.
     ScaeError
-        As :func:`scae.tl.embed`.
+        See :func:`scae.tl.embed`.
 
     Examples
     --------
@@ -84,12 +86,13 @@ def denoise(
     """
     if kind not in KINDS or not library_size > 0 or n_samples < 0:
         values = f"kind is {kind!r}, library_size {library_size}, n_samples {n_samples}"
-        raise ConfigError(f"{values}; allowed: {', '.join(map(repr, KINDS))}, above 0, from 0.")
+        kinds = ", ".join(map(repr, KINDS))
+        raise ConfigError(f"{values}; allowed: kind {kinds}, library_size above 0, n_samples from 0.")
     if kind == "log_mean":
         _check_molecules(spec_of(model).likelihood)
     if genes is None:
         guard_layer(adata, key_added)
-    _check_names(adata, model, genes, at_batch, keywords)
+    _check_names(adata, model, genes, at_batch, FitOptions.read(keywords).keys)
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
     batch = None if at_batch is None else _batch_code(fitted_model.data, at_batch)
     seed = fitted_model.fitted.get("random_state", 0)
@@ -97,9 +100,9 @@ def denoise(
     if genes is None:
         layer = np.full(adata.shape, np.nan, np.float32)
         columns = adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))
-        there = np.flatnonzero(columns >= 0)
+        present = np.flatnonzero(columns >= 0)
         for rows, block in blocks:
-            layer[rows, columns[there]] = block[:, there]
+            layer[rows, columns[present]] = block[:, present]
         adata.layers[key_added] = layer
     else:
         chosen = _positions(fitted_model.data, genes)
@@ -115,30 +118,28 @@ def _check_molecules(likelihood: Likelihood) -> None:
     if not likelihood.of_molecules:
         able = [name for name in parts.names("likelihood") if parts.find("likelihood", name).of_molecules]  # type: ignore[attr-defined]
         raise ConfigError(
-            f"kind is 'log_mean', and {likelihood} does not say how many molecules are seen at a depth; allowed: "
-            f"{', '.join(able)}. Fit one of these, or take kind='mean'."
+            f"kind is 'log_mean', but {likelihood} is not a distribution of molecules; allowed: "
+            f"{', '.join(able)}. Fit one of these, or use kind='mean'."
         )
 
 
-def _check_names(
-    adata: AnnData, model: Model, genes: Sequence[str] | None, at_batch: str | None, keywords: Mapping[str, Any]
-) -> None:
-    """Find a wrong name before a fit is spent on it."""
+def _check_names(adata: AnnData, model: Model, genes: Sequence[str] | None, at_batch: str | None, keys: DataKeys) -> None:
+    """Refuse unknown names before the fit, which may take long."""
     known = model.data.genes if isinstance(model, Autoencoder) and model.input.takes_missing_genes else ()
     for name in genes or ():
         if name not in adata.var_names and name not in known:
             raise unknown("gene", name, adata.var_names)
     if at_batch is not None and not isinstance(model, Autoencoder):
-        batch_key = keywords.get("batch_key")
+        batch_key = keys.batch_key
         if batch_key is None:
-            raise ConfigError(f"at_batch is {at_batch!r}, but there is no batch_key.")
+            raise ConfigError(f"at_batch is {at_batch!r}, but there is no batch_key. Name the column of the batch.")
         if batch_key in adata.obs and str(at_batch) not in set(adata.obs[batch_key].astype(str)):
             raise unknown("level of " + batch_key, at_batch, sorted(set(adata.obs[batch_key].astype(str))))
 
 
 def _batch_code(data: DataSpec, at_batch: str) -> int:
     if data.keys.batch_key is None:
-        raise ConfigError(f"at_batch is {at_batch!r}, but the model was fitted without batch_key. Fit it with one.")
+        raise ConfigError(f"at_batch is {at_batch!r}, but the model was fitted without batch_key. Fit one with batch_key.")
     return int(level_codes([str(at_batch)], "at_batch", data.batches)[0])
 
 
@@ -146,5 +147,5 @@ def _positions(data: DataSpec, genes: Sequence[str]) -> list[int]:
     place = {name: i for i, name in enumerate(data.genes)}
     for name in genes:
         if name not in place:
-            raise unknown("gene", name, data.genes, hint="genes takes genes that the model was fitted to.")
+            raise unknown("gene", name, data.genes, hint="Only genes that the model was fitted to can be denoised.")
     return [place[name] for name in genes]

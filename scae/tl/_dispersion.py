@@ -1,4 +1,4 @@
-"""The fitted dispersions."""
+"""Fitted dispersions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._writing import note
 
 
 def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion") -> None:
-    """Write the fitted inverse dispersion θ (variance μ + μ²/θ) to ``var``, ``varm`` (per batch) or ``obsm`` (per cell).
+    """Write the fitted inverse dispersion θ to ``var``, ``varm`` (per batch) or ``obsm`` (per cell); the variance is μ + μ²/θ.
 
     Parameters
     ----------
@@ -30,13 +30,16 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     model
         A fitted model with a negative-binomial likelihood.
     key_added
-        ``var`` column, NaN for genes that are not modelled. For dispersions per batch, the ``varm`` key of a DataFrame with one
-        column per level of the batch key; for dispersions per cell, the ``obsm`` key of an array ``(cells, modelled genes)``.
+        Key to write. For one dispersion per gene, a ``var`` column. For one per gene and batch, a DataFrame in ``varm`` with one
+        column per batch. Both are float32 and NaN for genes that are not modelled. For one per cell and gene, a float32 array
+        ``(cells, modelled genes)`` in ``obsm``.
 
     Raises
     ------
     ConfigError
         If the model's likelihood has no dispersion.
+    ScaeError
+        If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
 
     Examples
     --------
@@ -49,7 +52,9 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     fitted_model, source = fitted(adata, model, {})
     axis = fitted_model.spec.likelihood.parameters().get("dispersion")
     if axis is None:
-        raise ConfigError(f"the likelihood {fitted_model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have.")
+        raise ConfigError(
+            f"the likelihood {fitted_model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have one."
+        )
     if axis == CELL_GENE:
         adata.obsm[key_added] = _per_cell(fitted_model, source)
         return note(adata, fitted_model, f"obsm[{key_added!r}]", verb="dispersion")

@@ -20,37 +20,39 @@ from ._writing import note
 def embed(
     adata: AnnData, model: Model = "vae", *, key_added: str = "X_scae", with_sd: bool = False, **keywords: Any
 ) -> Autoencoder:
-    """Write each cell's latent to ``obsm``, fitting the model first unless it is fitted.
+    """Write each cell's latent to ``obsm``, after fitting the model if it is not fitted.
 
     Parameters
     ----------
     adata
         Cells × genes, raw counts.
     model
-        A preset's name, a preset or a specification: it is fitted, then applied. Or a fitted model: it is applied, genes are
-        matched by name (some may be missing for a model fitted with ``gene_dropout``), and of the keywords below only ``layer``
-        may be given.
+        The name of a preset, a preset or a specification, which is fitted and then applied; or a fitted model, which is applied.
+        A fitted model matches genes by name (if it was fitted with the corruption ``gene_dropout``, some may be missing), and
+        takes no other keyword below than ``layer``.
     key_added
-        Where in ``obsm`` to write.
+        ``obsm`` key to write.
     with_sd
-        Also write the posterior standard deviation to ``obsm[f"{key_added}_sd"]`` (zero where the latent is a point).
+        Also write the posterior standard deviation to ``obsm[f"{key_added}_sd"]``, zero for a latent without one.
     %(keywords)s
 
     Returns
     -------
     Autoencoder
-        The fitted model. ``adata`` gains ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and ``uns["scae"]``. A model
-        with a codebook also writes the categorical ``obs[f"{key_added}_code"]``, and one with several codebooks
+        The fitted model. Also writes ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and a record in ``uns["scae"]``.
+        A model with one codebook also writes the categorical ``obs[f"{key_added}_code"]``; one with several codebooks writes
         ``obsm[f"{key_added}_codes"]``, ``(cells, books)`` int64.
 
     Raises
     ------
     GenesError
-        If genes of a fitted model are missing in ``adata``, unless it was fitted with the corruption ``gene_dropout``.
+        If ``adata`` lacks genes of a fitted model, unless it was fitted with the corruption ``gene_dropout``.
     CategoryError
-        If a covariate has a level that a fitted model has not seen.
+        If a covariate has a level to which the model was not fitted.
+    TypeError
+        If a keyword is unknown.
     ScaeError
-        Where :func:`scae.check` finds an error, an option is not allowed, or training diverges.
+        If :func:`scae.check` finds an error, an option is not allowed, or training diverges.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def embed(
 
 
 def _write_codes(adata: AnnData, key_added: str, codes: NDArray[np.int64]) -> str:
-    """Write each cell's codes ``(cells, books)``; returns where."""
+    """Write each cell's codes ``(cells, books)``; return where they were written."""
     if codes.shape[1] > 1:
         adata.obsm[f"{key_added}_codes"] = codes
         return f"obsm[{key_added + '_codes'!r}]"

@@ -1,4 +1,4 @@
-"""Fitting a model to AnnData, and taking a model however the user names it."""
+"""Fit a model to AnnData; find the model that a user names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from anndata import AnnData
 
 from .. import presets
 from ..errors import ConfigError
-from ..keys import KEYWORDS, DataKeys, read_keys, spelled_out
+from ..keys import KEYWORDS, DataKeys, DataSpec, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
 from ..parts import to_dict
 from ..plan import TrainPlan
 from ..presets import Preset
-from ..records import DataSpec
 from ..source import CountMatrix
 from ..train import fit as train
 from ._inputs import prepare, query, verify
@@ -26,18 +25,19 @@ from ._inputs import prepare, query, verify
 Model = str | Preset | ModelSpec | Autoencoder
 
 TRAINING: dict[str, tuple[Any, str]] = {
-    "plan": (None, "how to train; None for the preset's plan"),
-    "device": ("auto", "``'cpu'``, ``'cuda'``, or ``'auto'`` for CUDA where there is one"),
+    "plan": (None, "training plan (:class:`scae.TrainPlan`); None for the preset's"),
+    "device": ("auto", "``'cpu'``, ``'cuda'``, or ``'auto'`` for CUDA if available"),
     "random_state": (
         0,
-        "seed of the fit; same seed, threads and machine give the same bits, and numpy's and torch's own states are untouched",
+        "seed of the fit: the same seed, thread count and machine give the same bits; the global random states of numpy and "
+        "torch are not touched",
     ),
 }
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The keywords of :func:`fit`, which ``embed``, ``denoise`` and ``cross_validate`` take too."""
+    """The keywords that :func:`fit`, ``embed``, ``denoise`` and ``cross_validate`` share."""
 
     keys: DataKeys
     plan: TrainPlan | None = None
@@ -46,40 +46,46 @@ class FitOptions:
 
     @classmethod
     def read(cls, keywords: Mapping[str, Any]) -> FitOptions:
-        """From the keywords of a verb.
+        """Read the keywords of :func:`fit`.
 
         Raises
         ------
         TypeError
-            If there is no such keyword.
+            If a keyword is unknown.
         ConfigError
             If a value is not allowed.
         """
+        for name in keywords:
+            if name not in KEYWORDS and name not in TRAINING:
+                known = ", ".join([*KEYWORDS, *TRAINING])
+                raise TypeError(f"unexpected keyword argument {name!r}; the keywords of a fit are {known}.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
 
 
 @spelled_out(KEYWORDS | TRAINING)
 def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any) -> Autoencoder:
-    """Fit a model to raw counts; writes nothing into ``adata``.
+    """Fit a model to raw counts; ``adata`` is not changed.
 
     Parameters
     ----------
     adata
-        Cells × genes, raw counts (CSR, CSC or dense; integers or floats; views too).
+        Cells × genes, raw counts (CSR, CSC or dense; integers or floats; may be a view).
     model
-        A preset's name (``scae parts`` lists them), a preset, or a specification of your own.
+        The name of a preset (:func:`scae.presets.names` lists them), a preset or a specification.
     %(keywords)s
 
     Returns
     -------
     Autoencoder
-        The fitted model; ``model.fitted["history"]`` holds its losses in nats per cell.
+        The fitted model; ``model.fitted["history"]`` holds its losses, nats per cell.
 
     Raises
     ------
+    TypeError
+        If a keyword is unknown.
     ScaeError
-        Where :func:`scae.check` finds an error, an option is not allowed, or training diverges.
+        If :func:`scae.check` finds an error, an option is not allowed, or training diverges.
 
     Examples
     --------
@@ -94,11 +100,12 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
 def fit_preset(
     adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None
 ) -> tuple[Autoencoder, CountMatrix]:
-    """The fitted model, and the counts to which it was fitted; ``progress`` as in training."""
+    """The fitted model, and the counts to which it was fitted; ``progress`` as in :func:`scae.train.fit`."""
     keys, needs = options.keys, preset.spec.needs
     if keys.label_key is not None and "labels" not in needs:
         raise ConfigError(
-            f"label_key is {keys.label_key!r}, but no part of this model uses labels; the prior 'label_normal' does."
+            f"label_key is {keys.label_key!r}, but no part of this model uses labels. Leave it out, or choose the prior "
+            "'label_normal'."
         )
     plan, seed = options.plan or preset.plan, int(options.random_state)
     rng = torch.Generator(resolve_device(options.device)).manual_seed(seed)
@@ -117,7 +124,7 @@ def fit_preset(
 def _most_varied(
     preset: Preset, n: int, data: DataSpec, source: CountMatrix, rng: torch.Generator, progress: bool | None
 ) -> list[str]:
-    """The genes whose loadings vary most over the latent dimensions of a model that is fitted to find them."""
+    """Fit a first model to all genes, and return the genes whose loadings vary most over its latent dimensions."""
     first = Autoencoder(preset.spec, data, rng)
     train(first, source, preset.plan, rng, progress=progress)
     variance = first.heads.decoders[0].latent_weights().detach().var(dim=1)  # (genes,)
@@ -127,53 +134,55 @@ def _most_varied(
 def fitted(
     adata: AnnData, model: Model, keywords: Mapping[str, Any], *, may_lack: bool = False, progress: bool | None = None
 ) -> tuple[Autoencoder, CountMatrix]:
-    """A fitted model (fitted now, if it is not yet) and these cells as it takes them.
+    """A fitted model (fitted here if it is not yet), and the counts of these cells for it.
 
     Parameters
     ----------
     adata
         Cells × genes.
     model
-        A model however the user names it.
+        The name of a preset, a preset, a specification or a fitted model.
     keywords
-        Those of :func:`fit`; for a fitted model ``layer`` alone.
+        Those of :func:`fit`; with a fitted model, only ``layer``.
     may_lack
-        The cells may lack genes, if the model's corruption has taught it what that means: they are then hidden.
+        Accept cells without some of the model's genes, if the model was trained with hidden genes.
     progress
-        As in training.
+        As in :func:`scae.train.fit`.
     """
     options = FitOptions.read(keywords)
     if not isinstance(model, Autoencoder):
         return fit_preset(adata, as_preset(model), options, progress)
-    settled = sorted(set(keywords) - {"layer"})
-    if settled:
+    refused = sorted(set(keywords) - {"layer"})
+    if refused:
         raise ConfigError(
-            f"the model is fitted already and remembers its keys: {', '.join(settled)} cannot be given. "
-            "Only layer may say where this query's counts are."
+            f"the model is fitted already and uses the options of its fit: {', '.join(refused)} cannot be changed. "
+            "Only layer is allowed, for the layer that holds the counts of these cells."
         )
     layer = model.data.keys.layer if options.keys.layer is None else options.keys.layer
-    keys = replace(model.data.keys, layer=layer, label_key=None)  # a query may be without labels
+    keys = replace(model.data.keys, layer=layer, label_key=None)  # new cells need no labels
     x = verify(adata, keys, fractions=takes_fractions(model.spec))
     return model, query(adata, x, model.data, may_lack=may_lack and model.input.takes_missing_genes)
 
 
 def spec_of(model: Model) -> ModelSpec:
-    """The architecture of a model however the user names it."""
+    """The architecture of a model, given as in :func:`fitted`."""
     return model.spec if isinstance(model, Autoencoder) else as_preset(model).spec
 
 
 def takes_fractions(spec: ModelSpec) -> bool:
-    """Whether a model takes values that are not whole: its likelihood does, or it models its input, whatever that is."""
+    """Whether a model can be fitted to values that are not whole numbers."""
     return spec.likelihood.takes_fractions or (spec.likelihood.on_input and not spec.transform.of_counts)
 
 
 def as_preset(model: Any) -> Preset:
-    """The preset that is named or given; a specification alone takes the default plan.
+    """The preset for a name, a preset or a specification, which gets the default plan.
 
     Raises
     ------
     ConfigError
-        If it is none of these.
+        If ``model`` is something else.
+    MissingKeyError
+        If there is no preset of that name.
     """
     if isinstance(model, Preset):
         return model
@@ -181,5 +190,5 @@ def as_preset(model: Any) -> Preset:
         return presets.find(model)
     if isinstance(model, ModelSpec):
         return Preset(model, TrainPlan())
-    allowed = "a preset's name, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
+    allowed = "the name of a preset, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
     raise ConfigError(f"model is a {type(model).__name__}; allowed: {allowed}.")

@@ -13,20 +13,20 @@ from ._fit import as_preset
 
 
 def grid(base: str | Preset | ModelSpec, **options: Sequence[Any]) -> dict[str, Preset]:
-    """Every combination of some options of a preset, by name, for :func:`cross_validate`.
+    """Build every combination of some options of a preset, for :func:`cross_validate`.
 
     Parameters
     ----------
     base
-        A preset's name, a preset or a specification.
+        The name of a preset, a preset or a specification.
     options
-        Values to try for each option, named as on the command line with underscores: ``bottleneck_dim=[8, 32]``,
+        Values to try per option. Options are named as on the command line, with underscores: ``bottleneck_dim=[8, 32]``,
         ``likelihood=["nb", "zinb"]``, ``lr=[1e-3, 2e-3]``.
 
     Returns
     -------
     dict
-        Presets by a name that says what differs between them.
+        Presets; their names give the options that differ.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From AnnData to what a model takes: genes chosen, counts as CSR, library sizes and covariates as numbers."""
+"""Convert AnnData to the input of a model: chosen genes, counts as CSR, library sizes, and covariates as numbers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..checks import examine
-from ..errors import CategoryError, ConfigError, GenesError, unknown
-from ..keys import DataKeys
-from ..records import DataSpec
+from ..checks import examine, gene_mask
+from ..errors import CategoryError, ConfigError, GenesError
+from ..keys import DataKeys, DataSpec
 from ..source import CountMatrix
 from ._coordinates import genome_order
 
 
 def verify(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> Any:
-    """The matrix of counts, in memory, after raising what :func:`scae.check` calls an error and warning of its warnings."""
+    """The matrix of counts, in memory; raises the errors and emits the warnings of :func:`scae.check`."""
     report, x = examine(adata, keys, fractions=fractions)
     report.raise_errors()
     for message in report.warnings:
@@ -30,18 +29,18 @@ def verify(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> Any:
 
 
 def prepare(adata: AnnData, x: Any, keys: DataKeys, *, ordered: bool = False) -> tuple[DataSpec, CountMatrix]:
-    """What a model of these cells is to be fitted to, and their counts.
+    """The description of the data for a new model, and the counts of its cells.
 
     Parameters
     ----------
     adata
         Cells × genes.
     x
-        Their counts, from :func:`verify`.
+        The matrix of counts, from :func:`verify`.
     keys
         Where the inputs are.
     ordered
-        Also find the genes' order along the genome.
+        Also find the order of the genes along the genome.
 
     Raises
     ------
@@ -78,20 +77,20 @@ def query(adata: AnnData, x: Any, data: DataSpec, *, may_lack: bool = False) -> 
     Parameters
     ----------
     adata
-        Cells to be embedded or denoised.
+        Cells to embed or denoise.
     x
-        Their counts, from :func:`verify`.
+        The matrix of counts, from :func:`verify`.
     data
-        What the model was fitted to.
+        The data to which the model was fitted.
     may_lack
-        Some genes of the model, not all, may be missing: they are then hidden.
+        Accept missing genes, as long as some are there; missing genes are hidden from the encoder.
 
     Raises
     ------
     GenesError
         If genes of the model are missing.
     CategoryError
-        If a covariate has a level that the model was not fitted to.
+        If a covariate has a level to which the model was not fitted.
     """
     position = _positions(adata, data, may_lack=may_lack)
     missing = position < 0
@@ -99,8 +98,8 @@ def query(adata: AnnData, x: Any, data: DataSpec, *, may_lack: bool = False) -> 
     if not missing.any():
         return _assemble(adata, data, counts)
     warnings.warn(
-        f"{missing.sum()} of the model's {missing.size} genes are not in adata.var_names and are hidden from the encoder. A "
-        "cell's library size is its total over the others.",
+        f"{missing.sum()} of the model's {missing.size} genes are not in adata.var_names and are hidden from the encoder. "
+        "Library sizes are totals over the other genes.",
         UserWarning,
         stacklevel=4,
     )
@@ -137,41 +136,17 @@ def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
 def _label_levels(adata: AnnData, key: str) -> tuple[str, ...]:
     levels = tuple(sorted(set(adata.obs[key].dropna().astype(str))))
     if not levels:
-        raise ConfigError(f"label_key is {key!r}, and obs[{key!r}] has no value. Label some cells, or choose another prior.")
+        raise ConfigError(f"label_key is {key!r}, but obs[{key!r}] has no value. Label some cells, or choose another prior.")
     return levels
 
 
 def _label_codes(adata: AnnData, key: str, levels: tuple[str, ...]) -> NDArray[np.int64]:
-    """Codes ``(cells,)`` of labels; −1 where missing or new, and for all cells of a query without the column."""
+    """Label codes ``(cells,)``; −1 for missing and new labels, and for all cells if there is no such column."""
     if key not in adata.obs:
         return np.full(adata.n_obs, -1, np.int64)
     place = {level: i for i, level in enumerate(levels)}
     known = adata.obs[key].notna()
     return np.array([place.get(v, -1) if k else -1 for v, k in zip(adata.obs[key].astype(str), known, strict=True)], np.int64)
-
-
-def gene_mask(adata: AnnData, mask_var: str | Sequence[bool] | None) -> NDArray[np.bool_]:
-    """``(genes,)``: which genes to model; None means ``var["highly_variable"]`` where that is present, otherwise all.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such column.
-    ConfigError
-        If the mask is not one truth value per gene, or chooses no gene.
-    """
-    if mask_var is None:
-        mask_var = "highly_variable" if "highly_variable" in adata.var else (True,) * adata.n_vars
-    if isinstance(mask_var, str):
-        if mask_var not in adata.var:
-            raise unknown("var column", mask_var, adata.var.columns, hint="mask_var takes a column of truth values, or an array.")
-        mask_var = adata.var[mask_var].to_numpy()
-    mask = np.asarray(mask_var)
-    if mask.dtype != bool or mask.shape != (adata.n_vars,):
-        raise ConfigError(f"mask_var has dtype {mask.dtype} and shape {mask.shape}; allowed: bool, ({adata.n_vars},).")
-    if not mask.any():
-        raise ConfigError("mask_var chooses no gene. Choose some, or pass an array of True for all.")
-    return mask
 
 
 def level_codes(values: Sequence[str] | NDArray, key: str, levels: tuple[str, ...]) -> NDArray[np.int64]:
@@ -180,35 +155,35 @@ def level_codes(values: Sequence[str] | NDArray, key: str, levels: tuple[str, ..
     Raises
     ------
     CategoryError
-        If there is a level that the model was not fitted to.
+        If there is a level to which the model was not fitted.
     """
     place = {level: i for i, level in enumerate(levels)}
     unseen = sorted(set(values) - set(place))
     if unseen:
         raise CategoryError(
-            f"{key} has levels that the model was not fitted to: {', '.join(map(repr, unseen[:5]))}. Known: "
-            f"{', '.join(map(repr, levels[:20]))}. Map them to known ones, or fit a model that includes them."
+            f"{key} has levels to which the model was not fitted: {', '.join(map(repr, unseen[:5]))}. Known: "
+            f"{', '.join(map(repr, levels[:20]))}. Rename them to known levels, or fit a model that includes them."
         )
     return np.array([place[v] for v in values], np.int64)
 
 
 def _positions(adata: AnnData, data: DataSpec, *, may_lack: bool) -> NDArray[np.int64]:
-    """Columns of the model's genes, −1 for one that is missing; further genes of the query are ignored."""
+    """Column of each of the model's genes, −1 if missing; other genes of ``adata`` are ignored."""
     position = adata.var_names.astype(str).get_indexer(list(data.genes))
     missing = np.flatnonzero(position < 0)
     if missing.size and not (may_lack and missing.size < position.size):
         names = ", ".join(data.genes[i] for i in missing[:5])
         raise GenesError(
             f"{missing.size} of the model's {len(data.genes)} genes are not in adata.var_names (e.g. {names}; adata has e.g. "
-            f"{', '.join(adata.var_names[:3])}). Use the same kind of gene names, or add the missing genes with zero counts "
-            "if they were measured and never seen: anndata.concat([...], join='outer', fill_value=0). A model fitted with the "
-            "corruption 'gene_dropout' can be applied without some of its genes."
+            f"{', '.join(adata.var_names[:3])}). Use the same kind of gene names. If the missing genes were measured but never "
+            "detected, add them with zero counts: anndata.concat([...], join='outer', fill_value=0). If they were not measured, "
+            "fit a model with the corruption 'gene_dropout', which accepts missing genes."
         )
     return position.astype(np.int64)
 
 
 def _csr(x: Any, genes: NDArray[np.int64]) -> sp.csr_matrix:
-    """The chosen columns as canonical float32 CSR without stored zeros; never the user's own arrays."""
+    """The chosen columns as a canonical float32 CSR copy without stored zeros."""
     every = genes.size == x.shape[1] and bool((np.diff(genes) == 1).all())
     out = sp.csr_matrix(x if every else x[:, genes], dtype=np.float32, copy=True)
     out.sum_duplicates()

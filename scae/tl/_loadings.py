@@ -12,22 +12,29 @@ from ._writing import note
 
 
 def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadings") -> None:
-    """Write what each latent dimension adds to each gene, before the link, to ``varm``: for models with a linear decoder.
+    """Write the gene loadings of a linear decoder to ``varm``.
+
+    A loading is the change of a gene's decoder output, before the link function, per unit of a latent dimension.
 
     Parameters
     ----------
     adata
         Cells with the model's genes.
     model
-        A fitted model whose decoder is one linear map, such as ``ldvae``, ``sparse``, ``pca`` or the default of ``embed``
-        (Svensson 2020, doi:10.1093/bioinformatics/btaa169).
+        A fitted model with a linear decoder, such as ``ldvae``, ``sparse``, ``pca`` or the default of ``embed``.
     key_added
-        ``varm`` key: ``(genes, dim)`` float32, the columns in the order of the latent's; NaN for genes not modelled.
+        ``varm`` key to write: ``(genes, dim)`` float32, one column per latent dimension, NaN for genes that are not modelled.
 
     Raises
     ------
     ConfigError
         If the decoder has hidden layers.
+    ScaeError
+        If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
+
+    References
+    ----------
+    Svensson, Gayoso, Yosef and Pachter (2020), Bioinformatics 36:3418, doi:10.1093/bioinformatics/btaa169.
 
     Examples
     --------
@@ -42,7 +49,7 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
     columns = decoders[0].latent_weights().detach().cpu().numpy()
     if len(columns) != fitted_model.data.n_genes or len(decoders) > 1:
         raise ConfigError(
-            f"the decoder of {fitted_model.spec.network} is not one linear map, so there are no loadings. Take network 'linear', "
+            f"the decoder of {fitted_model.spec.network} is not linear, so there are no loadings. Use the network 'linear', "
             "or 'mlp' with decoder_hidden=()."
         )
     table = np.full((adata.n_vars, columns.shape[1]), np.nan, np.float32)

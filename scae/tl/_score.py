@@ -1,4 +1,4 @@
-"""How badly a model explains each cell."""
+"""The loss of each cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._writing import note
 def score(
     adata: AnnData, model: Autoencoder, *, key_added: str = "scae_score", n_samples: int = 10, layer: str | None = None
 ) -> NDArray[np.float32]:
-    """Write how badly the model explains each cell, its negative ELBO in nats, to ``obs``.
+    """Write each cell's negative ELBO to ``obs``: the higher, the worse the model explains the cell.
 
     Parameters
     ----------
@@ -24,17 +24,22 @@ def score(
     model
         A fitted model.
     key_added
-        Where in ``obs`` to write.
+        ``obs`` column to write.
     n_samples
-        Draws of a random latent over which the bound is averaged.
+        Number of draws of a random latent over which the ELBO is averaged.
     layer
-        The layer that holds these cells' counts; None for the one to which the model was fitted.
+        Layer that holds the counts; None for the one to which the model was fitted.
 
     Returns
     -------
     numpy.ndarray
-        ``(cells,)`` float32, nats per cell, also in ``obs[key_added]``. Cells with more counts cost more nats: compare cells of
-        similar depth, or the same cells between models with the same likelihood.
+        ``(cells,)`` float32, nats, also in ``obs[key_added]``. It grows with the library size: compare cells of similar depth,
+        or the same cells between models with the same likelihood.
+
+    Raises
+    ------
+    ScaeError
+        If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
 
     Examples
     --------

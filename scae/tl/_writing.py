@@ -1,4 +1,4 @@
-"""Writing results into AnnData: under the key that was named, with a record of how they came about."""
+"""Guard layers against overwriting, and record in AnnData how results were made."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..version import __version__
 
 
 def guard_layer(adata: AnnData, key: str) -> None:
-    """Refuse to write over a layer that scae did not write, such as the one that holds the counts.
+    """Refuse to overwrite a layer that scae did not write, such as the counts.
 
     Raises
     ------
     ConfigError
-        If the key is taken by somebody else's layer.
+        If there is such a layer.
     """
     written = adata.uns.get("scae", {}).get("written", {})
     if key in adata.layers and f"layers[{key!r}]" not in written:
-        raise ConfigError(f"layers[{key!r}] is there already, and scae did not write it. Choose another key_added.")
+        raise ConfigError(f"layers[{key!r}] exists, and scae did not write it. Choose another key_added.")
 
 
 def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
-    """Record in ``uns["scae"]`` what was written where and by which model: JSON strings and arrays only."""
+    """Record in ``uns["scae"]`` what was written, where and by which model, as JSON strings and arrays."""
     history = model.fitted.get("history", {})
     rows = history.get("rows", [])
     about = dict(adata.uns.get("scae", {}))

@@ -20,6 +20,7 @@ from scae.corruptions import Masking
 from scae.errors import ConfigError, CountsError, GenesError, MissingKeyError, ScaeError
 from scae.external import _preset, dca
 from scae.external._names import NETWORK_FIXED, TRAINING_FIXED, settle
+from scae.tl._inputs import query
 
 SHORT = {"epochs": 2, "hidden_size": (16, 4, 16), "batch_size": 64}
 COMMAND = [  # the command's options, and the call that they stand for
@@ -179,7 +180,7 @@ def test_without_normalisation_the_mean_knows_no_depth(cells):
     blind = {"normalize_per_cell": False, "log1p": False, "scale": False, "batchnorm": False}
     for given, ratio in (({}, 2.0), (blind, 1.0)):
         model = dca(twice.copy(), return_model=True, **SHORT, **given)
-        for p in (model.coder.down.first.weight, model.coder.down.first.bias):
+        for p in (model.encoder.first.weight, model.encoder.first.bias):
             p.data.zero_()  # now every cell has one latent
         twice.obs["size_factors"] = 1.0
         scae.tl.denoise(twice, model)
@@ -205,8 +206,8 @@ def test_the_encoder_sees_what_scanpy_would_make(cells, normalize_per_cell, scal
         expected = (expected - expected.mean(0)) / expected.std(0)
     counts = cells.copy()
     counts.X, counts.obs["size_factors"] = real_counts()[:80, cells.var_names].X, 1.0
-    source = scae.tl.inputs.counts(counts, model.data)
-    np.testing.assert_allclose(model.seen(source.take(np.arange(80))).dense(), expected, rtol=2e-3, atol=2e-3)
+    source = query(counts, counts.X, model.data)
+    np.testing.assert_allclose(model.input.observed(*source.take(np.arange(80))).dense(), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_all_genes_are_modelled_and_those_without_counts_are_expected_nowhere(cells):
@@ -245,7 +246,7 @@ def test_the_commands_options_are_the_functions(command, named):
         ({"mode": "full"}, "unknown mode 'full'.*'denoise', 'latent'"),
         ({"ae_type": "znib"}, "unknown ae_type 'znib': did you mean 'zinb'.*'nb-conddisp'"),
         ({"ae_type": "nb-fork"}, "ae_type is 'nb-fork', which has hidden layers.*Allowed: 'normal'"),
-        ({"ae_type": "zinb-shared"}, "one dropout probability a cell"),
+        ({"ae_type": "zinb-shared"}, "one dropout probability per cell"),
         ({"hidden_size": ()}, r"hidden_size is \(\); allowed"),
         ({"hidden_size": (64, 0, 64)}, "hidden_size"),
         ({"hidden_size": ("a",)}, r"hidden_size is \('a',\)"),
@@ -302,7 +303,7 @@ def test_counts_are_demanded(cells):
 
 
 def test_another_init_changes_nothing_and_says_so(cells):
-    with pytest.warns(UserWarning, match=r"init is 'he_normal'.*whatever init says"):
+    with pytest.warns(UserWarning, match=r"init is 'he_normal' but has no effect"):
         other = dca(cells.copy(), init="he_normal", return_model=True, **SHORT)
     assert same_weights(other, dca(cells, return_model=True, **SHORT))
 

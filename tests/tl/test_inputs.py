@@ -11,8 +11,11 @@ import scipy.sparse as sp
 from helpers import QUICK, real_counts
 
 import scae
-from scae.errors import CategoryError, ConfigError, DivergenceError, GenesError, MissingKeyError
-from scae.tl.inputs import Keys, counts, prepare
+from scae.errors import CategoryError, ConfigError, GenesError, MissingKeyError
+from scae.keys import DataKeys
+from scae.tl._inputs import prepare, query, verify
+
+from .calls import embedded
 
 FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarray(), "csr_array": sp.csr_array}
 
@@ -20,11 +23,6 @@ FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarra
 def digest(x) -> str:
     arrays = (x.indptr, x.indices, x.data) if sp.issparse(x) else (x,)
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
-
-
-def embedded(adata, model, **options) -> np.ndarray:
-    scae.tl.embed(adata, model, **options)
-    return adata.obsm["X_scae"]
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +112,6 @@ def test_unknown_names_come_with_the_closest(pbmc, options, said):
     assert said in str(fault.value)
 
 
-def test_unknown_presets_and_models_are_refused(pbmc):
-    with pytest.raises(MissingKeyError, match="did you mean 'vae'"):
-        scae.tl.fit(pbmc, "vea")
-    with pytest.raises(ConfigError, match="model is a int"):
-        scae.tl.fit(pbmc, 3)
-
-
-@pytest.mark.parametrize("options", [{"batch_key": "batch"}, {"plan": QUICK, "random_state": 1}, {"mask_var": None}])
-def test_a_fitted_model_remembers_its_keys(pbmc, model, options):
-    with pytest.raises(ConfigError, match=f"fitted already.*{sorted(options)[0]}"):
-        scae.tl.embed(pbmc, model, **options)
-
-
 def test_a_query_may_hold_its_counts_elsewhere(pbmc, model, reference):
     pbmc.X = np.log1p(pbmc.X.toarray())
     assert embedded(pbmc, model, layer="counts").tobytes() == reference.tobytes()
@@ -157,7 +142,8 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
     """A column that is the total in other units is the total; the layer's rows sum to it."""
     totals = np.asarray(pbmc.X.sum(1), np.float64).ravel()
     pbmc.obs["depth"] = totals / 1234.5
-    _, source = prepare(pbmc, Keys(size_factor="depth"), None)
+    keys = DataKeys(size_factor="depth")
+    _, source = prepare(pbmc, verify(pbmc, keys), keys)
     np.testing.assert_allclose(source.library[:, 0], totals, rtol=1e-6)
     pbmc.obs["depth"] = np.where(np.arange(pbmc.n_obs) == 0, 3.0, 1.0)
     scae.tl.denoise(pbmc, plan=QUICK, size_factor="depth", n_samples=0)
@@ -165,21 +151,15 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
     np.testing.assert_allclose(sums / sums[1], pbmc.obs["depth"], rtol=1e-4)
 
 
-def test_a_fit_that_diverges_hands_over_the_last_good_weights(pbmc):
-    plan = scae.TrainPlan(epochs=1, min_steps=30, lr=1e30, lr_warmup=0.0)
-    with pytest.raises(DivergenceError, match="last good weights") as caught:
-        scae.tl.fit(pbmc, plan=plan)
-    assert np.isfinite(embedded(pbmc, caught.value.model)).all()
-
-
 def test_continuous_covariates_are_standardised_as_at_the_fit(pbmc):
     keys = {"continuous_covariates": ["age"], "categorical_covariates": ["donor"], "batch_key": "batch"}
     model = scae.tl.fit(pbmc, scae.ModelSpec(), plan=QUICK, **keys)
-    seen = counts(pbmc, model.data).continuous
+    seen = query(pbmc, pbmc.X, model.data).continuous
     assert seen.mean() == pytest.approx(0, abs=1e-5)
     assert seen.std() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(counts(pbmc[:9], model.data).continuous, seen[:9])
-    assert [k for k, _ in model.data.categorical] == ["batch", "donor"]
+    np.testing.assert_allclose(query(pbmc[:9], pbmc.X[:9], model.data).continuous, seen[:9])
+    assert model.data.keys.categorical == ("batch", "donor")
+    assert model.data.levels == (("east", "west"), ("a", "b", "c"))
     one = embedded(pbmc, model).copy()
     pbmc.obs["age"] = pbmc.obs["age"] + 30
     assert not np.allclose(one, embedded(pbmc, model))

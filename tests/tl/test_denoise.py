@@ -1,0 +1,79 @@
+"""What the denoised layer holds for each of its options."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pytest
+from helpers import QUICK
+
+import scae
+from scae.errors import CategoryError, ConfigError, MissingKeyError
+from scae.infer import BLOCK
+
+from .calls import denoised
+
+
+@pytest.mark.parametrize("n_samples", [0, 5])
+def test_mean_sums_to_the_library_and_rate_to_its_size(pbmc, model, n_samples):
+    totals = np.asarray(pbmc.X.sum(1)).ravel()
+    np.testing.assert_allclose(denoised(pbmc, model, n_samples=n_samples).sum(1), totals, rtol=1e-4)
+    rate = denoised(pbmc, model, kind="rate", library_size=500.0, n_samples=n_samples)
+    np.testing.assert_allclose(rate.sum(1), 500.0, rtol=1e-4)
+    assert pbmc.layers["denoised"].dtype == np.float32
+
+
+def test_samples_are_counts_around_the_mean(pbmc, model):
+    drawn, mean = denoised(pbmc, model, kind="sample").copy(), denoised(pbmc, model, n_samples=20)
+    assert ((drawn >= 0) & (drawn == np.rint(drawn))).all()
+    assert drawn.sum() == pytest.approx(mean.sum(), rel=0.05)
+    assert np.corrcoef(drawn.mean(0), mean.mean(0))[0, 1] > 0.95
+
+
+def test_more_samples_settle(pbmc, model):
+    many, other = denoised(pbmc, model, n_samples=200).copy(), denoised(pbmc, model, n_samples=300)
+    few = denoised(pbmc, model, n_samples=1)
+    assert np.abs(many - other).mean() < 0.5 * np.abs(few - other).mean()
+
+
+def test_blocks_make_the_whole(model, pbmc):
+    big = anndata.concat([pbmc] * 4, index_unique="-", merge="same")
+    assert big.n_obs > BLOCK
+    np.testing.assert_allclose(denoised(big, model, n_samples=0)[600:], denoised(pbmc, model, n_samples=0), rtol=1e-4, atol=1e-6)
+
+
+def test_genes_are_the_layers_columns(pbmc, model):
+    genes = ["CD3D", "LYZ", "NKG7"]
+    layer = denoised(pbmc, model)
+    scae.tl.denoise(pbmc, model, genes=genes, key_added="markers")
+    frame = pbmc.obsm["markers"]
+    assert frame.columns.tolist() == genes
+    assert frame.index.equals(pbmc.obs_names)
+    assert np.array_equal(frame.to_numpy(), layer[:, pbmc.var_names.get_indexer(genes)])
+    with pytest.raises(MissingKeyError, match=r"unknown gene 'CD3'.*did you mean"):
+        scae.tl.denoise(pbmc, model, genes=["CD3"])
+
+
+def test_at_batch_is_the_own_batch_for_its_cells_and_another_for_others(pbmc, model):
+    own = denoised(pbmc, model).copy()
+    east = denoised(pbmc, model, at_batch="east")
+    here = (pbmc.obs["batch"] == "east").to_numpy()
+    assert np.array_equal(own[here], east[here])
+    assert (own[~here] != east[~here]).any(1).all()
+    with pytest.raises(CategoryError, match="'north'"):
+        scae.tl.denoise(pbmc, model, at_batch="north")
+
+
+@pytest.mark.parametrize("options", [{"kind": "median"}, {"library_size": 0.0}, {"n_samples": -1}, {"key_added": "counts"}])
+def test_options_that_are_not_allowed(pbmc, model, options):
+    before = pbmc.layers["counts"].copy()
+    with pytest.raises(ConfigError, match=str(next(iter(options.values())))):
+        scae.tl.denoise(pbmc, model, **options)
+    assert (pbmc.layers["counts"] != before).nnz == 0
+    assert "denoised" not in pbmc.layers
+
+
+def test_at_batch_needs_a_batch(pbmc):
+    model = scae.tl.fit(pbmc, plan=QUICK)
+    with pytest.raises(ConfigError, match="without batch_key"):
+        scae.tl.denoise(pbmc, model, at_batch="east")
