@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -41,6 +42,20 @@ class DivergenceError(ScaeError, ArithmeticError):
     """Training met a loss or a gradient that is not finite; ``error.model`` holds the last good weights."""
 
     model: object = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a fit: ``error.signal`` is its number, and ``error.model`` the model with the best weights so far."""
+
+    model: object = None
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message or f"interrupted by {signal.Signals(number).name}")
+        self.signal = number
+
+
+class CheckpointError(ScaeError, ValueError):
+    """The checkpoints in a folder are those of another fit, or none of them can be read."""
 
 
 class ModelFileError(ScaeError, ValueError):

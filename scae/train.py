@@ -5,91 +5,123 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
-from .errors import CountsError, DivergenceError
+from .checkpoint import Checkpoints, State, fingerprint
+from .errors import CountsError, DivergenceError, Interrupted
+from .history import History, Meter
 from .infer import score
 from .model import Autoencoder
 from .ops.device import thread_count
+from .parts import to_dict
 from .plan import OPTIMIZERS, TrainPlan
 from .records import Cells, Counts, Loss
+from .signals import noticed
 from .source import CountMatrix
+from .version import __version__
+from .weights import Weights
 
 log = logging.getLogger("scae")
-
-
-@dataclass
-class History:
-    """The course of a fit: one row per check; losses are means in nats per cell, times in seconds since the start."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-    best: int = -1  # the row whose weights were kept
-    stopped: str = "all planned steps done"
-
-    def column(self, name: str) -> list[float]:
-        """One quantity over the rows that have it."""
-        return [row[name] for row in self.rows if name in row]
+_ADVICE = "The error's model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
 
 
 def fit(
-    model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator, *, progress: bool | None = None
+    model: Autoencoder,
+    source: CountMatrix,
+    plan: TrainPlan,
+    rng: torch.Generator,
+    *,
+    progress: bool | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train a model in place and leave it with the best weights that were met.
 
     Parameters
     ----------
     model
-        A fresh model, on the device of ``rng``.
+        A new model, on the device of ``rng``.
     source
-        All cells; those without counts are passed over.
+        All cells; those without counts are not trained on.
     plan
         How to train.
     rng
         The one generator of the fit: split, order, corruption, dropout and samples are drawn from it.
     progress
         Show a bar on stderr; None: only where stderr is a terminal.
+    checkpoints
+        Where to save the fit from time to time, and from where to go on; the result is the same to the bit.
 
     Returns
     -------
     History
-        Mean losses in nats per cell, one row a check; ``held_out`` is taken at full KL weight. Where the plan trains on a sample,
-        the last row has ``left_out``, the loss of all cells that it did not see.
+        Mean losses in nats per cell, one row per check; ``held_out`` is taken at full KL weight. Where the plan trains on a
+        sample of the cells, the last row has ``left_out``, the loss of all other cells.
 
     Raises
     ------
     DivergenceError
         If a loss or gradient is not finite; ``error.model`` is the model with the last good weights.
+    Interrupted
+        If a signal asked the process to end (a ``KeyboardInterrupt``); the step is finished and a checkpoint is written first,
+        and ``error.model`` is the model with the best weights so far.
+    CheckpointError
+        If the checkpoints are of another fit.
     """
+    about = None if checkpoints is None else _about(model, source, plan, rng)
     train, held, left_out = _split(source, plan, rng)
+    saved = None if checkpoints is None or about is None else checkpoints.load(about)
+    with thread_count(), noticed() as signals:
+        if saved is None:
+            _start(model, source, train, rng)
+        else:
+            model.load_state_dict({k: torch.from_numpy(v) for k, v in _under("model/", saved[0]).items()})
+        run = Run(model, source, plan, rng, train, held)
+        if saved is not None:
+            run.resume(saved)
+        try:
+            for _ in run.steps(progress):
+                if checkpoints is not None and (signals or checkpoints.due() or run.done):
+                    checkpoints.save(run.step, run.state(about or {}))
+                if signals:
+                    raise Interrupted(signals[0])
+        except (DivergenceError, Interrupted) as fault:
+            fault.model = model  # the caller has no other way to it
+            raise
+        finally:
+            run.weights.restore()
+    if left_out.size:
+        run.history.rows[-1]["left_out"] = _held_out(model, source, left_out, rng)
+    log.info("fitted in %.1f s: %s", run.history.rows[-1]["seconds"], run.history.stopped)
+    return run.history
+
+
+def _about(model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> dict[str, Any]:
+    """What makes a fit what it is, as JSON has it."""
+    return {
+        "version": __version__,
+        "model": to_dict(model.spec),
+        "plan": to_dict(plan),
+        "data": to_dict(model.data),
+        "counts": fingerprint(source),
+        "random_state": rng.initial_seed(),
+        "device": rng.device.type,
+    }
+
+
+def _start(model: Autoencoder, source: CountMatrix, train: NDArray[np.int64], rng: torch.Generator) -> None:
+    """Start the weights that are not drawn from training cells."""
 
     def some(n: int) -> tuple[Counts, Cells]:
         counts, cells = source.take(train[torch.randperm(train.size, generator=rng, device=rng.device)[:n].cpu().numpy()])
         return counts.to(rng.device), cells.to(rng.device)
 
-    with thread_count():
-        model.start(source.statistics(train, model.spec.transform, model.input.n_groups))
-        model.start_bottleneck(some, rng)
-        weights, history = Weights(model, plan.averaging), History()
-        try:
-            _loop(model, source, plan, rng, train, held, weights, history, progress)
-        except DivergenceError as fault:
-            fault.model = model  # the caller has no other way to it
-            raise
-        finally:
-            weights.restore()
-    if left_out.size:
-        history.rows[-1]["left_out"] = _held_out(model, source, left_out, rng)
-    log.info("fitted in %.1f s: %s", history.rows[-1]["seconds"], history.stopped)
-    return history
+    model.start(source.statistics(train, model.spec.transform, model.input.n_groups))
+    model.start_bottleneck(some, rng)
 
 
 def _held_out(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], rng: torch.Generator) -> float:
@@ -97,63 +129,124 @@ def _held_out(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], 
     return float(score(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
 
 
-def _loop(
-    model: Autoencoder,
-    source: CountMatrix,
-    plan: TrainPlan,
-    rng: torch.Generator,
-    train: NDArray[np.int64],
-    held: NDArray[np.int64],
-    weights: Weights,
-    history: History,
-    progress: bool | None,
-) -> None:
-    optimizer = OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
-    n_batches = math.ceil(train.size / plan.batch_size)
-    planned = plan.planned_steps(n_batches)
-    every = max(n_batches, planned // plan.checks)  # a check costs a pass over the held-out cells
-    meter, best, best_step = _Meter(), math.inf, 0
-    cut, turn = 1.0, 0  # what plateaus left of the learning rate, and the step of the last best loss or cut
-    bar = tqdm(total=planned, unit="step", disable=not (sys.stderr.isatty() if progress is None else progress), leave=False)
-    for step, rows in enumerate(_batches(train, n_batches, planned, rng)):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.lr * plan.lr_factor(step, planned) * cut
-        if not model.training:
-            model.train()
-        counts, cells = source.take(rows)
-        loss = model(counts.to(rng.device), cells.to(rng.device), rng, warmup=plan.kl_weight(step, planned), corrupt=True)
-        where = f"step {step + 1} of {planned} (epoch {step // n_batches + 1})"
-        _take_step(model, loss, optimizer, plan.clip, where)
-        model.after_step(loss, rng)
-        weights.update(step)
-        meter.add(loss)
-        bar.update()
-        if (step + 1) % every and step + 1 < planned:
-            continue
-        row = {"step": step + 1, "epoch": (step + 1) / n_batches, "lr": optimizer.param_groups[0]["lr"], **meter.read()}
-        if held.size:
-            with weights.averaged():
-                row["held_out"] = _held_out(model, source, held, rng)
+def _under(head: str, arrays: dict[str, NDArray]) -> dict[str, NDArray]:
+    return {name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)}
+
+
+class Run:
+    """A fit under way; :meth:`state` holds all that changes from step to step.
+
+    Parameters
+    ----------
+    model, source, plan, rng
+        As in :func:`fit`.
+    train, held
+        Rows to train on, and rows to judge the weights by.
+    """
+
+    def __init__(
+        self, model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator, train: NDArray[np.int64],
+        held: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        self.model, self.source, self.plan, self.rng, self.train, self.held = model, source, plan, rng, train, held
+        self.optimizer = OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
+        self.weights, self.history, self.meter = Weights(model, plan.averaging), History(), Meter()
+        self.n_batches = math.ceil(train.size / plan.batch_size)
+        self.planned = plan.planned_steps(self.n_batches)
+        self.every = max(self.n_batches, self.planned // plan.checks)  # a check costs a pass over the held-out cells
+        self.cuts = np.linspace(0, train.size, self.n_batches + 1).astype(np.int64)  # even, so no batch is a lone last cell
+        self.order = train  # of the current epoch
+        self.step, self.done = 0, False
+        self.best, self.best_step = math.inf, 0
+        self.cut, self.turn = 1.0, 0  # what plateaus left of the learning rate, and the step of the last best loss or cut
+
+    def steps(self, progress: bool | None) -> Any:
+        """Take all steps that are left, and yield after each."""
+        shown = sys.stderr.isatty() if progress is None else progress
+        with tqdm(total=self.planned, initial=self.step, unit="step", disable=not shown, leave=False) as bar:
+            while not self.done:
+                self._step()
+                bar.update()
+                if self.step % self.every == 0 or self.step == self.planned:
+                    row = self._check()
+                    bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
+                self.done |= self.step == self.planned
+                yield self.step
+
+    def _step(self) -> None:
+        step, plan = self.step, self.plan
+        if step % self.n_batches == 0:  # a new order every epoch
+            self.order = self.train[torch.randperm(self.train.size, generator=self.rng, device=self.rng.device).cpu().numpy()]
+        rows = self.order[self.cuts[step % self.n_batches] : self.cuts[step % self.n_batches + 1]]
+        for group in self.optimizer.param_groups:
+            group["lr"] = plan.lr * plan.lr_factor(step, self.planned) * self.cut
+        if not self.model.training:
+            self.model.train()
+        counts, cells = (record.to(self.rng.device) for record in self.source.take(rows))
+        loss = self.model(counts, cells, self.rng, warmup=plan.kl_weight(step, self.planned), corrupt=True)
+        take_step(self.model, loss, self.optimizer, plan.clip, self._where())
+        self.model.after_step(loss, self.rng)
+        self.weights.update(step)
+        self.meter.add(loss)
+        self.step += 1
+
+    def _where(self) -> str:
+        return f"step {self.step + 1} of {self.planned} (epoch {self.step // self.n_batches + 1})"
+
+    def _check(self) -> dict[str, float]:
+        """Judge the weights, keep them if they are the best so far, and decide whether to go on."""
+        step, plan = self.step - 1, self.plan
+        row = {"step": self.step, "epoch": self.step / self.n_batches, "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= self.meter.read()
+        if self.held.size:
+            with self.weights.averaged():
+                row["held_out"] = _held_out(self.model, self.source, self.held, self.rng)
         watched = row.get("held_out", row["loss"])
-        if not (math.isfinite(watched) and weights.finite()):
+        if not (math.isfinite(watched) and self.weights.finite()):
+            where = f"step {self.step} of {self.planned} (epoch {step // self.n_batches + 1})"
             raise DivergenceError(f"the held-out loss or a weight is not finite at {where}. {_ADVICE}")
-        history.rows.append(row)
-        bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
-        if watched < best or not held.size:
-            best, best_step, turn, history.best = watched, step, step, len(history.rows) - 1
-            weights.keep()
-        elif step - best_step > plan.patience * planned and step > plan.kl_warmup * planned:
-            history.stopped = f"no better held-out loss for {step - best_step} steps"
-            break
-        elif plan.plateau and step - turn > plan.plateau * planned:
-            cut, turn = cut / 10, step
-    bar.close()
+        self.history.rows.append(row)
+        if watched < self.best or not self.held.size:
+            self.best, self.best_step, self.turn = watched, step, step
+            self.history.best = len(self.history.rows) - 1
+            self.weights.keep()
+        elif step - self.best_step > plan.patience * self.planned and step > plan.kl_warmup * self.planned:
+            self.history.stopped = f"no better held-out loss for {step - self.best_step} steps"
+            self.done = True
+        elif plan.plateau and step - self.turn > plan.plateau * self.planned:
+            self.cut, self.turn = self.cut / 10, step
+        return row
+
+    def state(self, about: dict[str, Any]) -> State:
+        """Everything that :meth:`resume` needs; ``about`` says what fit it is."""
+        arrays = {f"model/{k}": v for k, v in self.model.state_dict().items()} | self.weights.arrays()
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"optimizer/{i}/{name}": value for name, value in moments.items()}
+        arrays |= {"rng": self.rng.get_state(), "order": torch.from_numpy(self.order)}
+        numbers = {name: getattr(self, name) for name in ("step", "done", "best_step", "cut", "turn")}
+        rest = {"best": self.best if math.isfinite(self.best) else None, "meter": self.meter.plain(), "fit": about}
+        plain = {name: value.detach().cpu().contiguous().numpy() for name, value in arrays.items()}
+        return plain, numbers | rest | {"history": self.history.plain()}
+
+    def resume(self, state: State) -> None:
+        """Go on from :meth:`state`, in a model that has its weights already."""
+        arrays, rest = state
+        self.weights.load(arrays)
+        optimizer, moments = self.optimizer.state_dict(), dict[int, dict[str, torch.Tensor]]()
+        for key, value in _under("optimizer/", arrays).items():
+            i, _, name = key.partition("/")
+            moments.setdefault(int(i), {})[name] = torch.from_numpy(value)
+        self.optimizer.load_state_dict(optimizer | {"state": moments})
+        self.rng.set_state(torch.from_numpy(arrays["rng"]))
+        self.order = arrays["order"]
+        for name in ("step", "done", "best_step", "cut", "turn"):
+            setattr(self, name, rest[name])
+        self.best = math.inf if rest["best"] is None else rest["best"]
+        self.meter.load(rest["meter"])
+        self.history = History(**rest["history"])
 
 
-_ADVICE = "The error's model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
-
-
-def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:
+def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:
     """One step of the optimiser against the mean loss of a minibatch.
 
     Raises
@@ -176,63 +269,6 @@ def _take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer,
     optimizer.step()
 
 
-class Weights:
-    """The weights in training, their running average, and the best average so far."""
-
-    def __init__(self, model: Autoencoder, decay: float) -> None:
-        self.model, self.decay = model, decay
-        self.live = [t for t in model.state_dict().values() if t.is_floating_point()]
-        self.mean = [t.clone() for t in self.live] if decay else self.live
-        self.best = [t.clone() for t in self.live]
-
-    def update(self, step: int) -> None:
-        """Move the average towards the live weights; early steps weigh more, so that the start is soon forgotten."""
-        if self.mean is not self.live:
-            decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self.mean, self.live, 1 - decay)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The model with its averaged weights for a ``with`` block."""
-        kept = [t.clone() for t in self.live]
-        torch._foreach_copy_(self.live, self.mean)
-        try:
-            yield
-        finally:
-            torch._foreach_copy_(self.live, kept)
-
-    def finite(self) -> bool:
-        return all(bool(torch.isfinite(t).all()) for t in self.mean)
-
-    def keep(self) -> None:
-        torch._foreach_copy_(self.best, self.mean)
-
-    def restore(self) -> None:
-        torch._foreach_copy_(self.live, self.best)
-        self.model.eval()
-
-
-class _Meter:
-    """Means of the loss parts since the last reading, and the seconds since the start."""
-
-    def __init__(self) -> None:
-        self.began, self.cells = time.perf_counter(), 0
-        self.names: tuple[str, ...] = ()
-        self.sums: Tensor | float = 0.0
-
-    def add(self, loss: Loss) -> None:
-        scalars = {name: value * len(loss.total) for name, value in loss.latent.history.items()}
-        parts = {**loss.parts(), **scalars}
-        self.names = tuple(parts)
-        self.sums = self.sums + torch.stack([part.detach().sum() for part in parts.values()]).double().cpu()
-        self.cells += len(loss.total)
-
-    def read(self) -> dict[str, float]:
-        means = (torch.as_tensor(self.sums) / self.cells).tolist()
-        self.sums, self.cells = 0.0, 0
-        return {**dict(zip(self.names, means, strict=True)), "seconds": time.perf_counter() - self.began}
-
-
 def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[NDArray[np.int64], ...]:
     """Cells to train on, cells held out, and cells beyond what the plan trains on; those without counts are in none."""
     some = np.flatnonzero(np.diff(source.indptr) > 0)
@@ -242,12 +278,3 @@ def _split(source: CountMatrix, plan: TrainPlan, rng: torch.Generator) -> tuple[
     n_taken = min(some.size, plan.max_cells or some.size)
     n_held = int(plan.held_out * n_taken)
     return np.sort(order[n_held:n_taken]), np.sort(order[:n_held]), np.sort(order[n_taken:])
-
-
-def _batches(train: NDArray[np.int64], n_batches: int, planned: int, rng: torch.Generator) -> Iterator[NDArray[np.int64]]:
-    """Rows of each planned step: every epoch in a new order, cut evenly, so that no batch is a lone leftover cell."""
-    cuts = np.linspace(0, train.size, n_batches + 1).astype(np.int64)
-    for step in range(planned):
-        if step % n_batches == 0:
-            order = train[torch.randperm(train.size, generator=rng, device=rng.device).cpu().numpy()]
-        yield order[cuts[step % n_batches] : cuts[step % n_batches + 1]]
