@@ -1,4 +1,4 @@
-"""Corruptions: what the encoder sees of a cell in training; the likelihood always keeps the counts as observed."""
+"""Corruptions of the encoder's input during training; the likelihood always scores the observed counts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,29 @@ from .records import Counts, EncoderInput
 class Corruption(ABC):
     """A random copy of some cells' counts."""
 
-    hides: bool = False  # it hides genes and says so, so the model learns a value per hidden gene and a query may lack genes
+    hides: bool = False  # it marks genes as hidden: the model then learns a value per hidden gene, and a query may lack genes
 
     @abstractmethod
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
-        """The corrupted copy: same cells and stored genes, other values, or a note to the encoder (``hidden``, ``noise_sd``)."""
+        """A corrupted copy of some cells' counts, for the encoder.
+
+        Parameters
+        ----------
+        counts
+            The observed counts.
+        rng
+            Source of all random draws.
+
+        Returns
+        -------
+        EncoderInput
+            The same cells and stored genes with other values, or with ``hidden`` or ``noise_sd`` set.
+        """
 
 
 @part("corruption", "none")
 class NoCorruption(Corruption):
-    """The counts as they are."""
+    """No corruption: the encoder sees the observed counts."""
 
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
         return EncoderInput(counts)
@@ -34,9 +47,9 @@ class NoCorruption(Corruption):
 
 @part("corruption", "masking")
 class Masking(Corruption):
-    """Each stored count set to zero with a fixed probability (Vincent 2008)."""
+    """Sets each nonzero count to zero with a fixed probability (Vincent 2008, doi:10.1145/1390156.1390294)."""
 
-    share: float = option("share of the stored counts set to zero", default=0.2, low=0.0, high=1.0)
+    share: float = option("probability with which a nonzero count is set to zero", default=0.2, low=0.0, high=1.0)
 
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
         kept = torch.rand(counts.value.shape, generator=rng, device=counts.value.device) >= self.share
@@ -45,10 +58,10 @@ class Masking(Corruption):
 
 @part("corruption", "thinning")
 class Thinning(Corruption):
-    """Each molecule kept with a probability drawn per cell, as in a shallower sequencing run (Batson 2019).
+    """Binomial thinning: keeps a random share of each cell's molecules, as shallower sequencing would (Batson 2019).
 
-    Counts are thinned by binomial draws, which is the noise of sequencing itself. The share of molecules kept is uniform between
-    ``low`` and ``high`` for each cell, so the encoder sees many depths.
+    For each cell the share is drawn uniformly between ``low`` and ``high``, so the encoder sees many sequencing depths. Each
+    molecule of the cell is then kept with that probability, which mimics the sampling noise of sequencing itself.
 
     Raises
     ------
@@ -56,8 +69,8 @@ class Thinning(Corruption):
         If ``low`` is above ``high``.
     """
 
-    low: float = option("least share of molecules kept", default=0.3, low=0.0, high=1.0)
-    high: float = option("greatest share of molecules kept", default=0.9, low=0.0, high=1.0)
+    low: float = option("smallest share of molecules kept", default=0.3, low=0.0, high=1.0)
+    high: float = option("largest share of molecules kept", default=0.9, low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -66,17 +79,17 @@ class Thinning(Corruption):
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
         drawn = torch.rand(len(counts), generator=rng, device=counts.value.device, dtype=counts.value.dtype)
         keep = (self.low + (self.high - self.low) * drawn)[counts.cell]
-        whole = counts.value.floor()  # quasi-counts: a fraction of a molecule shrinks to its expectation
+        whole = counts.value.floor()  # quasi-counts: the fractional part is multiplied by the share kept, its expectation
         return EncoderInput(counts.with_value(binomial(whole, keep, rng) + (counts.value - whole) * keep))
 
 
 @part("corruption", "gaussian")
 class GaussianNoise(Corruption):
-    """Gaussian noise on every gene of the encoder's input, zeros included (Vincent 2010).
+    """Adds Gaussian noise to every gene of the encoder's input, zeros included (Vincent 2010).
 
-    The reconstruction then points up the density of the noisy data: (r(x̃) − x̃)/sd² is its score where the transform is the
-    identity (Vincent 2011, doi:10.1162/NECO_a_00142; Alain & Bengio 2014). Counts stay sparse: the noise is drawn with its
-    exact distribution in the space of the encoder's first layer.
+    With an identity transform and squared error, the trained model estimates the score of the noisy data x̃: the reconstruction
+    r satisfies (r(x̃) − x̃)/sd² ≈ ∇ log p(x̃) (Vincent 2011, doi:10.1162/NECO_a_00142; Alain & Bengio 2014). Counts stay sparse:
+    the noise is added to the output of the encoder's first layer, where its distribution is known exactly.
     """
 
     sd: float = option("standard deviation of the noise, in units of the encoder's input", default=0.5, low=0.0)
@@ -87,13 +100,13 @@ class GaussianNoise(Corruption):
 
 @part("corruption", "gene_dropout")
 class GeneDropout(Corruption):
-    """Whole genes hidden from the encoder, with a learned value per gene in their place (Devlin 2019).
+    """Hides random genes from the encoder and replaces each by a learned value (Devlin 2019).
 
-    The value plays the part of a mask token (doi:10.18653/v1/N19-1423). A model fitted this way accepts queries that lack
-    some genes: it treats them as hidden, not as genes without counts.
+    The learned value acts as a mask token (doi:10.18653/v1/N19-1423). A model fitted this way can be applied to data that lack
+    some of its genes: missing genes are treated as hidden, not as zero counts.
     """
 
-    share: float = option("share of the genes hidden in a minibatch", default=0.2, low=0.0, high=1.0)
+    share: float = option("probability with which a gene is hidden in a minibatch", default=0.2, low=0.0, high=1.0)
     hides = True
 
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
@@ -101,7 +114,22 @@ class GeneDropout(Corruption):
 
 
 def binomial(count: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
-    """Binomial draws ``(n,)``, one per count and share."""
+    """Binomial draws.
+
+    Parameters
+    ----------
+    count
+        ``(n,)`` float, whole numbers of trials.
+    share
+        ``(n,)``, probabilities of success.
+    rng
+        Source of all random draws.
+
+    Returns
+    -------
+    Tensor
+        ``(n,)``, whole numbers in the dtype of ``count``.
+    """
     if count.device.type != "cpu":
         return torch.binomial(count, share, generator=rng)
     uniform, out = torch.rand(count.shape, generator=rng, dtype=count.dtype), torch.empty_like(count)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from .layers import Named, NormActDrop
 from .likelihoods.base import CELL, CELL_GENE, GENE_BATCH, SHARED, Likelihood
-from .networks.base import Decoder, Encoder, Ends, Network
-from .networks.feedforward import FeedForwardEncoder
+from .networks.base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 from .records import Cells, EncoderInput
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .records import Cells, Counts, DataSpec, EncoderInput, GeneStatistics
+from .keys import DataSpec
+from .records import Cells, Counts, EncoderInput, GeneStatistics
 from .transforms import Transform
 
 

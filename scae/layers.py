@@ -1,4 +1,4 @@
-"""Layers that networks are made of. Weights that face genes are ``(genes, width)``; initial draws come from one generator."""
+"""Layers of networks. Weights between genes and units have shape ``(genes, width)``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in _FU
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm that uses the running statistics for a lone cell in training, since one cell has no spread."""
+    """Batch norm that uses the running statistics for a single cell in training, since one cell has no variance."""
 
     def forward(self, x: Tensor) -> Tensor:
         if len(x) > 1 or not self.training:
@@ -31,13 +31,13 @@ NORMS = tuple(_NORM_LAYERS)
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> nn.Parameter:
-    """A parameter drawn from U(−1/√fan_in, 1/√fan_in)."""
+    """A new parameter of the given shape, drawn from U(−1/√fan_in, 1/√fan_in)."""
     bound = 1 / math.sqrt(max(fan_in, 1))
     return nn.Parameter((torch.rand(shape, generator=rng, device=rng.device) * 2 - 1) * bound)
 
 
 class Named(nn.Module):
-    """Modules or parameters by name, in order; any name will do, also those that torch refuses, such as ``type``."""
+    """Modules or parameters by name, in order. Any name is allowed, even one that torch refuses, such as ``type``."""
 
     def __init__(self, values: Mapping[str, nn.Module | nn.Parameter]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Named(nn.Module):
 
 
 class Dense(nn.Module):
-    """A linear layer whose further inputs are covariates; as a read-out layer its weight is ``(genes, width)``."""
+    """A linear layer with covariates as additional inputs; as a read-out layer its weight is ``(genes, width)``."""
 
     def __init__(self, n_in: int, n_out: int, n_design: int, rng: torch.Generator) -> None:
         super().__init__()
@@ -66,7 +66,22 @@ class Dense(nn.Module):
         self.design = nn.Parameter(torch.zeros(n_out, n_design, device=rng.device)) if n_design else None
 
     def forward(self, x: Tensor, design: Tensor | None = None, *, weight: Tensor | None = None) -> Tensor:
-        """``(cells, n_out)``; without ``design`` covariates are at zero, and ``weight`` replaces the layer's own."""
+        """Apply the layer.
+
+        Parameters
+        ----------
+        x
+            ``(cells, n_in)``.
+        design
+            ``(cells, n_design)``, covariates; None sets them to zero.
+        weight
+            ``(n_out, n_in)``, used in place of the layer's own weight.
+
+        Returns
+        -------
+        Tensor
+            ``(cells, n_out)``.
+        """
         weight = self.weight if weight is None else weight
         if self.design is None or design is None:
             return linear(x, weight, self.bias)
@@ -74,7 +89,7 @@ class Dense(nn.Module):
 
 
 class FirstLayer(nn.Module):
-    """The sparse layer: counts as CSR, weights ``(genes, width)``."""
+    """The first layer of an encoder: sparse counts times a weight ``(genes, width)``."""
 
     def __init__(self, n_genes: int, n_out: int, n_design: int, rng: torch.Generator) -> None:
         super().__init__()
@@ -83,7 +98,22 @@ class FirstLayer(nn.Module):
         self.design = nn.Parameter(torch.zeros(n_design, n_out, device=rng.device)) if n_design else None
 
     def forward(self, seen: EncoderInput, design: Tensor | None, rng: torch.Generator | None = None) -> Tensor:
-        """``(cells, width)``; noise that the input asks for is drawn from ``rng``."""
+        """Apply the layer to sparse input.
+
+        Parameters
+        ----------
+        seen
+            The encoder's input.
+        design
+            ``(cells, n_design)``, covariates; None sets them to zero.
+        rng
+            Source of the noise ``seen.noise_sd``; None adds no noise.
+
+        Returns
+        -------
+        Tensor
+            ``(cells, width)``.
+        """
         out = sparse_linear(seen.counts, self.weight) + self.bias
         if seen.shift is not None:
             out = out - seen.of_cell(seen.shift @ self.weight)
@@ -92,27 +122,29 @@ class FirstLayer(nn.Module):
         return out if self.design is None or design is None else out + design @ self.design
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
-        """What unit Gaussian noise on every gene of the input adds to the output: ``(n, width)`` draws from N(0, WᵀW).
+        """Draws ``(n, width)`` of what unit Gaussian noise on every gene of the input adds to the output, N(0, WᵀW).
 
-        Noise on zeros is not sparse, so where the output is narrower than the input it is drawn there: ξR with RᵀR = WᵀW has
-        the same distribution as εW and needs ``width`` draws per cell. It carries the gradient of the weight, as εW would.
+        Noise on every gene would make the input dense. Where the output is narrower than the input, the noise is therefore drawn
+        at the output: ξR with RᵀR = WᵀW has the same distribution as εW but needs only ``width`` draws per cell. The gradient
+        with respect to the weight is kept.
         """
         genes, width = self.weight.shape
         xi = torch.randn(n, min(genes, width), generator=rng, device=self.weight.device, dtype=self.weight.dtype)
         if width >= genes:
             return xi @ self.weight
         gram = self.weight.T @ self.weight
-        jitter = 1e-6 * gram.diagonal().detach().mean() + torch.finfo(gram.dtype).tiny  # a unit whose weights are all zero
+        # Keeps the factor defined where all weights of a unit are zero.
+        jitter = 1e-6 * gram.diagonal().detach().mean() + torch.finfo(gram.dtype).tiny
         factor, _ = torch.linalg.cholesky_ex(gram + jitter * torch.eye(width, device=gram.device, dtype=gram.dtype))
         return xi @ factor.T
 
     def jacobian_sq(self, u: Tensor) -> Tensor:
-        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, width)``; the input is what the encoder sees."""
+        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, width)``, where the input is on the encoder's scale."""
         return ((u @ (self.weight.T @ self.weight)) * u).sum(1)
 
 
 class NormActDrop(nn.Module):
-    """What follows a hidden linear layer: norm, activation, and dropout drawn from the fit's generator."""
+    """Norm, activation and dropout after a hidden linear layer."""
 
     def __init__(self, width: int, norm: str, activation: str, dropout: float) -> None:
         super().__init__()
@@ -120,7 +152,7 @@ class NormActDrop(nn.Module):
         self.activation, self.dropout = ACTIVATIONS[activation], dropout
 
     def forward(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
-        """``(cells, width)``; without ``rng`` nothing is dropped."""
+        """``(cells, width)`` from ``(cells, width)``; dropout draws from ``rng``, and without it nothing is dropped."""
         x = self.activation(self.norm(x))
         if not self.training or self.dropout == 0 or rng is None:
             return x

@@ -4,7 +4,7 @@ A part is one class with one decorator::
 
     @part("corruption", "masking")
     class Masking(Corruption):
-        share: float = option("share of the stored counts set to zero", default=0.2, low=0, high=1)
+        share: float = option("probability with which a nonzero count is set to zero", default=0.2, low=0, high=1)
 
 The decorator makes it a frozen dataclass, checks its fields whenever one is built, and enters it in the catalogue. The command
 line, configuration files, model files, the schema, the docs table and the tests over all combinations read the catalogue and

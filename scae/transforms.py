@@ -1,4 +1,4 @@
-"""Transforms: the scale on which the encoder sees counts. Zero stays zero, so sparse stays sparse."""
+"""Transforms: the scale on which the encoder sees counts. A zero count stays zero, so sparse data stay sparse."""
 
 from __future__ import annotations
 
@@ -12,19 +12,32 @@ from .records import Counts
 
 
 class Transform(ABC):
-    """A value per stored count; ``inverse`` leads back to counts."""
+    """A function of each cell's counts; ``inverse`` maps values back to expected counts."""
 
-    standardize: bool = False  # subtract each gene's mean over the training cells and divide by its standard deviation
-    center_batches: bool = False  # subtract the mean over the cells of the same batch instead
-    of_counts: bool = True  # it needs counts; otherwise values may be on any scale from zero up
+    standardize: bool = False  # subtract each gene's training mean and divide by its standard deviation
+    center_batches: bool = False  # subtract each gene's mean within the cell's batch instead
+    of_counts: bool = True  # whether it needs counts; otherwise any nonnegative values will do
 
     @abstractmethod
     def __call__(self, counts: Counts) -> Counts:
-        """The values that the encoder sees, normalised by their own totals."""
+        """Transformed values of the same cells and genes; where a cell is normalised, it is by the total of the given values."""
 
     @abstractmethod
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
-        """Expected counts ``(cells, genes)`` at a library size ``(cells, 1)`` from dense values on this scale."""
+        """Expected counts from values on this scale.
+
+        Parameters
+        ----------
+        value
+            ``(cells, genes)``, dense; negative values are set to zero.
+        library
+            ``(cells, 1)``, library sizes, counts.
+
+        Returns
+        -------
+        Tensor
+            ``(cells, genes)``, counts; each cell sums to its library size.
+        """
 
 
 def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
@@ -33,10 +46,11 @@ def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
 
 @part("transform", "normalized")
 class Normalized(Transform):
-    """log(1 + count / total · target): log1p of counts per ``target_sum``, 10⁴ as in scanpy (Wolf 2018).
+    """Library-size normalisation and log1p: log(1 + target_sum · count / total), as in scanpy (Wolf 2018).
 
-    Without a ``target_sum`` the depth stays in: log(1 + count) (Lopez 2018). Without ``log`` the values are shares of the
-    target, or, with neither, the counts themselves; large targets then make large inputs, so take 100 or so.
+    With ``target_sum=None`` counts are not normalised, only logged: log(1 + count), as in scVI (Lopez 2018). With ``log=False``
+    values are counts scaled to ``target_sum``; choose about 100 then, since 10⁴ would make large inputs. With both, the encoder
+    sees the counts themselves.
 
     Examples
     --------
@@ -44,10 +58,10 @@ class Normalized(Transform):
     True
     """
 
-    target_sum: float | None = option("total to which every cell is scaled (none: no scaling)", default=1e4, low=1.0)
-    log: bool = option("take log(1 + value)", default=True)
-    standardize: bool = option("centre and scale each gene", default=False)
-    center_batches: bool = option("centre each gene within its batch, where there is a batch key", default=False)
+    target_sum: float | None = option("total to which every cell is scaled (none: counts are not scaled)", default=1e4, low=1.0)
+    log: bool = option("apply log(1 + x)", default=True)
+    standardize: bool = option("centre each gene and scale it to unit variance", default=False)
+    center_batches: bool = option("centre each gene within each batch, if there is a batch key", default=False)
 
     @property
     def of_counts(self) -> bool:  # type: ignore[override]
@@ -66,7 +80,7 @@ class Normalized(Transform):
 
 @part("transform", "presence")
 class Presence(Transform):
-    """1 where a count is above zero: for peaks and other on-off features (Ashuach 2022)."""
+    """Presence or absence: 1 where the count is above zero, for peaks and other on/off features (Ashuach 2022)."""
 
     def __call__(self, counts: Counts) -> Counts:
         return counts.with_value((counts.value > 0).to(counts.value.dtype))

@@ -93,9 +93,7 @@ def data_of(genes: int, *, levels: int = 0) -> DataSpec:
     return DataSpec(tuple(f"g{i}" for i in range(genes)), median_library=20.0, **(covariates if levels else {}))
 
 
-def parameters_of(
-    likelihood: scae.likelihoods.Likelihood, counts: Counts, *, spread: float = 1.0, seed: int = 0
-) -> Parameters:
+def parameters_of(likelihood: scae.likelihoods.Likelihood, counts: Counts, *, spread: float = 1.0, seed: int = 0) -> Parameters:
     """Random raw parameters for some cells at their own totals, leaves that take gradients, in the dtype of the counts."""
     rng = torch.Generator().manual_seed(seed)
     shapes = {"cell×gene": (len(counts), counts.n_genes), "gene": (counts.n_genes,), "shared": (1,), "cell": (len(counts), 1)}

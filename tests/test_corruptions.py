@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, batch_of, data_of, matrix_of, real_counts, same_bits
+from helpers import QUICK, cells_of, counts_of, data_of, matrix_of, real_counts, same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -20,9 +20,10 @@ from scae.layers import FirstLayer
 from scae.likelihoods import GaussianLikelihood
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
-from scae.tl.inputs import counts
+from scae.records import EncoderInput
+from scae.tl._inputs import query
 from scae.train import TrainPlan, fit
-from scae.transforms import Identity, LogNormalized
+from scae.transforms import Normalized
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.999])
@@ -59,13 +60,13 @@ def test_shares_that_cross_are_refused():
 def test_noise_in_the_first_layer_has_the_covariance_of_noise_on_every_gene(width):
     layer = FirstLayer(5, width, 0, torch.Generator().manual_seed(0)).double()
     n, sd = 20_000, 0.7
-    batch = replace(batch_of(np.zeros((n, 5)), dtype="float64"), noise_sd=sd)
-    drawn = layer(batch, torch.empty(0), torch.Generator().manual_seed(1)).detach()
+    seen = EncoderInput(counts_of(np.zeros((n, 5)), dtype="float64"), noise_sd=sd)
+    drawn = layer(seen, None, torch.Generator().manual_seed(1)).detach()
     want = sd**2 * (layer.weight.T @ layer.weight).detach()
     spread = (want.diagonal()[:, None] * want.diagonal() + want**2).sqrt()  # of a product of two such numbers
     assert ((drawn.T @ drawn / n - want).abs() < 5 * spread / n**0.5).all()
     assert (drawn.mean(0).abs() < 5 * (want.diagonal() / n).sqrt()).all()
-    assert torch.equal(layer(batch, torch.empty(0)), layer(replace(batch, noise_sd=0.0), torch.empty(0)))
+    assert torch.equal(layer(seen, None), layer(replace(seen, noise_sd=0.0), None))
 
 
 @pytest.mark.parametrize("width", [3, 8])
@@ -88,7 +89,7 @@ def test_denoising_gaussian_noise_points_up_the_noisy_density():
 
     spec = ModelSpec(
         corruption=GaussianNoise(sd=noise),
-        transform=Identity(),
+        transform=Normalized(target_sum=None, log=False),
         network=MLP(hidden=(64,), norm="none"),
         bottleneck=Deterministic(8),
         likelihood=GaussianLikelihood(),
@@ -97,9 +98,9 @@ def test_denoising_gaussian_noise_points_up_the_noisy_density():
     plan = TrainPlan(epochs=1, min_steps=800, max_steps=800, batch_size=256, lr=5e-3, held_out=0.0)
     fit(model, matrix_of(draw(20_000)), plan, torch.Generator().manual_seed(1))
     corrupted = draw(2000) + noise * rng.normal(size=(2000, 3))
-    batch = batch_of(corrupted)
+    counts, cells = cells_of(corrupted)
     with torch.no_grad():
-        restored = model.decode(model.encode(batch).z, batch)["mean"].numpy()
+        restored = model.decode(model.encode(counts, cells).z, counts, cells)["mean"].numpy()
     got = (restored - corrupted) / noise**2
     variance = sd**2 + noise**2
     step = CENTRES - corrupted[:, None]  # (points, components, genes)
@@ -111,7 +112,7 @@ def test_denoising_gaussian_noise_points_up_the_noisy_density():
 
 def test_thinned_quasi_counts_shrink_and_stay_above_zero():
     x = torch.linspace(0, 9, 5000)[:, None].expand(-1, 40).reshape(200, -1).numpy()
-    kept = Thinning(low=0.4, high=0.4)(batch_of(x), torch.Generator().manual_seed(0)).value
+    kept = Thinning(low=0.4, high=0.4)(counts_of(x), torch.Generator().manual_seed(0)).counts.value
     assert (kept >= 0).all()
     assert float(kept.sum()) == pytest.approx(0.4 * x.sum(), rel=0.01)
 
@@ -119,46 +120,46 @@ def test_thinned_quasi_counts_shrink_and_stay_above_zero():
 @pytest.fixture(scope="module")
 def told() -> scae.Autoencoder:
     """Fitted to real counts while genes were hidden, batches centred apart."""
-    spec = ModelSpec(corruption=GeneDropout(share=0.3), transform=LogNormalized(center_batches=True))
+    spec = ModelSpec(corruption=GeneDropout(share=0.3), transform=Normalized(center_batches=True))
     return scae.tl.fit(real_counts(), spec, plan=QUICK, batch_key="batch", device="cpu")
 
 
 def test_hidden_genes_have_a_value_that_is_learned(told):
-    assert (told.stand_in != 0).float().mean() > 0.9
-    assert "stand_in" not in scae.tl.fit(real_counts(), plan=TrainPlan(epochs=1, min_steps=1, max_steps=1)).state_dict()
+    assert (told.input.hidden_value != 0).float().mean() > 0.9
+    assert "input.hidden_value" not in scae.tl.fit(real_counts(), plan=TrainPlan(epochs=1, min_steps=1, max_steps=1)).state_dict()
 
 
 def test_counts_of_hidden_genes_never_change_the_latent(told):
-    source = counts(real_counts(), told.data)
-    hidden = torch.arange(source.n_genes) % 4 == 0
-    batch = replace(source.take(np.arange(200)), hidden=hidden)
-    other = batch.with_value(torch.where(hidden[batch.gene], 77.0, batch.value))
-    assert same_bits(told.encode(batch).point, told.encode(other).point)
-    assert not torch.equal(told.encode(batch).point, told.encode(replace(batch, hidden=None)).point)
-    first = told.coder.down.first
-    dense = told.seen(batch).dense()
-    assert torch.equal(dense[:, hidden], told.stand_in[hidden].expand(200, -1))
-    torch.testing.assert_close(
-        first(told.seen(batch), torch.zeros(200, 2)), dense @ first.weight + first.bias, atol=1e-4, rtol=1e-4
-    )
+    adata = real_counts()
+    counts, cells = query(adata, adata.X, told.data).take(np.arange(200))
+    hidden = torch.arange(counts.n_genes) % 4 == 0
+    lacking = replace(counts, missing=hidden)
+    other = lacking.with_value(torch.where(hidden[counts.gene], 77.0, counts.value))
+    assert same_bits(told.encode(lacking, cells).point, told.encode(other, cells).point)
+    assert not torch.equal(told.encode(lacking, cells).point, told.encode(counts, cells).point)
+    first, seen = told.encoder.first, told.input.observed(lacking, cells)
+    dense = seen.dense()
+    assert torch.equal(dense[:, hidden], told.input.hidden_value[hidden].expand(200, -1))
+    torch.testing.assert_close(first(seen, torch.zeros(200, 2)), dense @ first.weight + first.bias, atol=1e-4, rtol=1e-4)
 
 
 def test_a_query_that_lacks_genes_is_one_in_which_they_are_hidden(told, model):
     adata = real_counts()
     lacking = np.arange(adata.n_vars) % 3 == 0
-    batch = counts(adata, told.data).take(np.arange(200))
+    counts, cells = query(adata, adata.X, told.data).take(np.arange(200))
     with torch.no_grad():
-        want = told.encode(replace(batch, hidden=torch.from_numpy(lacking))).point.numpy()
-    query = adata[:, ~lacking].copy()
+        hidden = EncoderInput(counts, hidden=torch.from_numpy(lacking))
+        want = told.spec.bottleneck(told.bottleneck, told.encoded(hidden, cells, None), cells, None).point.numpy()
+    some = adata[:, ~lacking].copy()
     with pytest.warns(UserWarning, match=f"{lacking.sum()} of the model's {adata.n_vars} genes .* hidden"):
-        scae.tl.embed(query, told)
-    assert query.obsm["X_scae"].tobytes() == want.tobytes()
-    strangers = query.copy()
-    strangers.var_names = [f"other{i}" for i in range(query.n_vars)]
+        scae.tl.embed(some, told)
+    assert some.obsm["X_scae"].tobytes() == want.tobytes()
+    strangers = some.copy()
+    strangers.var_names = [f"other{i}" for i in range(some.n_vars)]
     with pytest.raises(GenesError, match="gene_dropout"):
-        scae.tl.embed(query, model)
+        scae.tl.embed(some, model)
     with pytest.raises(GenesError):
-        scae.tl.score(query, told)
+        scae.tl.score(some, told)
     with pytest.raises(GenesError):
         scae.tl.embed(strangers, told)
 
@@ -167,10 +168,10 @@ def test_a_query_that_lacks_genes_is_one_in_which_they_are_hidden(told, model):
 def test_genes_that_a_query_lacks_are_denoised_too(told):
     adata = real_counts()
     lacking = np.arange(adata.n_vars) % 3 == 0
-    query = adata[:, ~lacking].copy()
-    gone, there = adata.var_names[0], query.var_names[5]
-    scae.tl.denoise(query, told)
-    assert np.isfinite(query.layers["denoised"]).all()
-    scae.tl.denoise(query, told, genes=[gone, there], key_added="some")
-    assert np.isfinite(query.obsm["some"][gone]).all()
-    assert np.array_equal(query.obsm["some"][there], query[:, there].layers["denoised"][:, 0])
+    some = adata[:, ~lacking].copy()
+    gone, there = adata.var_names[0], some.var_names[5]
+    scae.tl.denoise(some, told)
+    assert np.isfinite(some.layers["denoised"]).all()
+    scae.tl.denoise(some, told, genes=[gone, there], key_added="some")
+    assert np.isfinite(some.obsm["some"][gone]).all()
+    assert np.array_equal(some.obsm["some"][there], some[:, there].layers["denoised"][:, 0])

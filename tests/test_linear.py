@@ -11,11 +11,11 @@ from helpers import SHARED, counts_like, data_of, matrix_of
 from scipy.linalg import subspace_angles
 
 from scae import pp
-from scae.batch import CountBatch
 from scae.bottlenecks import Deterministic
 from scae.likelihoods import GaussianLikelihood
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import Linear
+from scae.records import Cells, Counts
 from scae.source import CountMatrix
 
 
@@ -28,11 +28,11 @@ def optimum(source: CountMatrix, k: int, epochs: int, rounds: int) -> tuple[np.n
     rng, cells = torch.Generator().manual_seed(0), np.arange(len(source))
     model = Autoencoder(spec, data_of(source.n_genes), rng).double()
     model.start(source.statistics(cells, spec.transform))
-    batch, order = source.take(cells), np.random.default_rng(0)
+    every, order = source.take(cells), np.random.default_rng(0)
 
-    def loss(some: CountBatch = batch) -> torch.Tensor:
+    def loss(some: tuple[Counts, Cells] = every) -> torch.Tensor:
         model.zero_grad()
-        mean = model(some, rng).total.mean()
+        mean = model(*some, rng).total.mean()
         mean.backward()
         return mean
 
@@ -50,8 +50,8 @@ def optimum(source: CountMatrix, k: int, epochs: int, rounds: int) -> tuple[np.n
     for _ in range(rounds):
         lbfgs.step(loss)
     with torch.no_grad():
-        made = model.decode(model.encode(batch).z, batch)["mean"]
-    return next(iter(model.coder.out.values())).weight.detach().numpy(), made.numpy()
+        made = model.decode(model.encode(*every).z, *every)["mean"]
+    return model.heads.decoders[0].readouts["mean"].weight.detach().numpy(), made.numpy()
 
 
 def principal(x: np.ndarray, k: int) -> tuple[np.ndarray, float]:

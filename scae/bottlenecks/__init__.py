@@ -1,6 +1,6 @@
-"""Bottlenecks: what becomes of the encoder's numbers before the decoder sees them, and what that costs.
+"""Bottlenecks: how the encoder's output becomes the latent, and what the latent costs in the loss.
 
-One file a bottleneck; importing the package enters them in the catalogue.
+One file per bottleneck; importing the package registers them in the catalogue.
 """
 
 from .base import Bottleneck

@@ -1,4 +1,4 @@
-"""What a bottleneck is."""
+"""The base class of bottlenecks."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..keys import DataSpec
 from ..priors.base import Sample
-from ..records import Cells, DataSpec, Encoded, Latent
+from ..records import Cells, Encoded, Latent
 
 
 class LatentWeights(Protocol):
-    """A decoder that knows the matrix by which the latent enters it."""
+    """A decoder with a first weight matrix, see :meth:`scae.networks.Decoder.latent_weights`."""
 
     def latent_weights(self) -> Tensor: ...
 
 
 class Bottleneck(ABC):
-    """A latent of ``dim`` numbers per cell, made from ``n_stats`` numbers of the encoder.
+    """Turns ``n_stats`` outputs of the encoder into a latent of ``dim`` numbers per cell.
 
-    The part itself is a value. What it learns (a codebook, a prior) is in the module that :meth:`build` makes and that every
-    method receives; ``weights.training`` says whether a fit is under way.
+    The part itself is a value without weights. What it learns, such as a codebook or a prior, is in the module that
+    :meth:`build` returns and that every method receives as ``weights``; ``weights.training`` is true during a fit.
     """
 
     dim: int
@@ -31,32 +32,64 @@ class Bottleneck(ABC):
     @property
     @abstractmethod
     def n_stats(self) -> int:
-        """How many numbers the encoder gives; the first ``dim`` are the latent itself."""
+        """Number of outputs of the encoder per cell; the first ``dim`` are the latent or its mean."""
 
     def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
-        """New weights drawn from ``rng``; none by default."""
+        """New weights, drawn from ``rng``; none by default."""
         return nn.Module()
 
     def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:  # noqa: B027
-        """Start the weights from encoded training cells, before the first step; ``sample(n)`` encodes at most n at random."""
+        """Initialise the weights before the first step; ``sample(n)`` returns at most ``n`` encoded training cells."""
 
     @abstractmethod
     def __call__(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator | None) -> Latent:
-        """The latent; a random one is drawn from ``rng``, and is at its mean without."""
+        """The latent of some cells.
+
+        Parameters
+        ----------
+        weights
+            The module from :meth:`build`.
+        encoded
+            Output of the encoder.
+        cells
+            Batches and labels of the cells.
+        rng
+            Source of random draws; None gives the latent's mean (or mode, where it is discrete).
+
+        Returns
+        -------
+        Latent
+            The latent and its costs.
+        """
 
     def to_decoder(self, z: Tensor, decoder: LatentWeights) -> Tensor:
-        """The latent ``(cells, dim)`` as it enters a decoder; unchanged by default."""
+        """The input ``(cells, dim)`` of a decoder for a latent ``(cells, dim)``; the latent itself by default."""
         return z
 
     def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:  # noqa: B027
-        """Change buffers, in place, after a step of the optimiser; nothing else ever changes them."""
+        """Update buffers in place after a step of the optimiser; buffers change nowhere else in a fit."""
 
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
-        """The loss of each cell ``(cells,)``, nats, from ``(n_samples · cells,)``: by default −ELBO plus penalties."""
+        """The loss of each cell, by default the negative ELBO plus penalties, averaged over draws.
+
+        Parameters
+        ----------
+        nll
+            ``(n_samples · cells,)``, −log likelihood, nats.
+        latent
+            The latent whose costs are added.
+        warmup
+            Weight of the KL term during warm-up, 0 to 1.
+
+        Returns
+        -------
+        Tensor
+            ``(cells,)``, nats.
+        """
         return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)
 
 
 def point(z: Tensor) -> Latent:
-    """A latent ``(cells, dim)`` without spread or cost."""
+    """A latent ``(cells, dim)`` that is a point: no standard deviation and no cost."""
     zero = z.new_zeros(len(z))
     return Latent(z, z, kl=zero, penalty=zero)

@@ -1,4 +1,4 @@
-"""Bits: codes that fit into a machine word and are compared by counting."""
+"""Binary latents, compared by Hamming distance."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ ESTIMATORS = ("straight_through", "relaxed")
 
 @part("bottleneck", "binary")
 class Binary(Bottleneck):
-    """A Bernoulli posterior for each bit: semantic hashing (Salakhutdinov & Hinton 2009) as a discrete VAE.
+    """Binary latent with a Bernoulli posterior per bit: semantic hashing as a discrete VAE (Salakhutdinov & Hinton 2009).
 
-    A draw of bits has no gradient. Both estimators draw b = [l + logistic noise > 0], with l the encoder's log odds, and take
-    the gradient of σ((l + noise) / temperature) (Maddison 2017; Jang 2017). ``"straight_through"`` decodes the bit itself;
-    ``"relaxed"`` decodes that sigmoid while training, and bits ever after. Without a generator a bit stands at its more probable
-    value: those bits are the embedding, and their Hamming distance is a squared Euclidean one.
+    A draw of bits has no gradient. Both estimators draw b = [l + logistic noise > 0], where l are the encoder's log odds, and use
+    the gradient of σ((l + noise) / temperature) (Maddison 2017, doi:10.48550/arXiv.1611.00712; Jang 2017,
+    doi:10.48550/arXiv.1611.01144). ``"straight_through"`` decodes the bit; ``"relaxed"`` decodes the sigmoid in training and the
+    bit afterwards. The embedding holds the more probable value of each bit; the Hamming distance between two cells equals their
+    squared Euclidean distance.
     """
 
-    dim: int = option("size of the latent", default=32, low=1)
+    dim: int = option("number of latent bits", default=32, low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
-    rate: float = option("share of the time that a unit is to be on", default=0.5, low=1e-4, high=1 - 1e-4)
-    estimator: str = option("what the decoder sees of a bit in training", default="straight_through", choices=ESTIMATORS)
-    temperature: float = option("softness of a bit's gradient", default=0.5, low=0.01)
+    rate: float = option("prior probability that a bit is 1", default=0.5, low=1e-4, high=1 - 1e-4)
+    estimator: str = option("bits or relaxed bits for the decoder in training", default="straight_through", choices=ESTIMATORS)
+    temperature: float = option("temperature of the sigmoid whose gradient is used; higher is smoother", default=0.5, low=0.01)
 
     @property
     def n_stats(self) -> int:
@@ -55,6 +56,6 @@ class Binary(Bottleneck):
 
 
 def binary_kl(logit: Tensor, rate: float) -> Tensor:
-    """KL(Bernoulli(σ(logit)) ‖ Bernoulli(rate)) of each bit, nats; exact where the posterior is all but certain."""
+    """KL(Bernoulli(σ(logit)) ‖ Bernoulli(rate)) of each bit, nats; accurate even for very large logits."""
     on = logit.sigmoid()
     return on * (logsigmoid(logit) - math.log(rate)) + (1 - on) * (logsigmoid(-logit) - math.log1p(-rate))

@@ -1,4 +1,4 @@
-"""A code that changes little where a cell changes little."""
+"""A latent that changes little when the input changes little."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ METHODS = ("probe", "exact")
 
 @part("bottleneck", "contractive")
 class Contractive(Bottleneck):
-    """A point whose squared Jacobian norm ‖∂z/∂x‖² is a cost: the contractive autoencoder (Rifai 2011).
+    """Contractive autoencoder: the squared Jacobian norm ‖∂z/∂x‖² of the latent is penalised (Rifai 2011).
 
-    ``x`` is the encoder's input, after transform and standardisation, of every gene, zeros included; covariates are held. The
-    dense Jacobian ``(dim, genes)`` is never formed: a backward pass down to the first layer gives u = ∂z/∂first, and the
-    network knows ‖uᵀ ∂first/∂x‖². ``"exact"`` takes one such pass for each latent dimension. ``"probe"`` takes one in all, with
-    u = ∂(v·z)/∂first for random signs v: its mean over v is the exact norm (Hutchinson 1989). Without a generator the probe
-    stands at that mean.
+    Here x is the encoder's input on its own scale, all genes, zeros included; covariates are held constant. The dense Jacobian
+    ``(dim, genes)`` is never computed: a backward pass to the first layer gives u = ∂z/∂first, and the network knows
+    ‖uᵀ ∂first/∂x‖². Method ``"exact"`` needs one such pass per latent dimension. ``"probe"`` needs a single one, with
+    u = ∂(v·z)/∂first for random signs v, whose expectation is the exact norm (Hutchinson 1989). Without a generator the exact
+    norm is used.
 
-    With batch norm a cell's code depends on its batch-mates. In training the pass is then that of the sum over the minibatch's
-    codes, the dependence through the batch's mean and variance included; once fitted those are constants and the norm is exact.
+    With batch norm, a cell's latent depends on the other cells of its minibatch. In training, the penalty is then the gradient
+    of the sum of all latents in the minibatch, including the dependence through the batch mean and variance. After the fit,
+    these are constants and the norm is exact.
 
-    A small code with a decoder of large weights escapes the cost: the published remedy is a tied network.
+    The penalty can be evaded by shrinking the latent and enlarging the decoder's weights. Rifai et al. prevent this with tied
+    weights: use ``network="tied"``.
     """
 
     dim: int = option("size of the latent", default=32, low=1)
-    weight: float = option("weight of the squared Jacobian norm", default=0.1, low=0.0)
-    method: str = option("one random probe a step, or one pass for each latent dimension", default="probe", choices=METHODS)
+    weight: float = option("weight of the squared Jacobian norm in the loss", default=0.1, low=0.0)
+    method: str = option("one random probe, or exact: one pass per latent dimension", default="probe", choices=METHODS)
 
     @property
     def n_stats(self) -> int:
@@ -55,16 +57,21 @@ class Contractive(Bottleneck):
 
 
 def jacobian_norm_sq(encoded: Encoded, signs: Tensor | None = None, *, create_graph: bool = False) -> Tensor:
-    """‖∂stats/∂input‖² of each cell, ``(cells,)``, exactly or by a probe; also where autograd is switched off.
+    """‖∂stats/∂input‖² of each cell, exactly or by a probe; works under ``torch.no_grad`` too.
 
     Parameters
     ----------
     encoded
-        What the encoder made of some cells.
+        Output of the encoder.
     signs
-        ``(cells, n_stats)`` of ±1: a probe. None: one backward pass for each of the ``n_stats`` numbers.
+        ``(cells, n_stats)`` of ±1: a random probe. None: exact, with one backward pass per column of ``stats``.
     create_graph
-        Keep what a gradient of the norm itself needs.
+        Keep the graph, so that the norm itself can be differentiated.
+
+    Returns
+    -------
+    Tensor
+        ``(cells,)``, squared norms.
     """
     recorded = torch.is_grad_enabled() and encoded.stats.requires_grad
     create_graph = create_graph and recorded

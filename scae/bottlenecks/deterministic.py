@@ -1,4 +1,4 @@
-"""A point: no noise, no cost."""
+"""A latent without noise or cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Bottleneck, point
 
 @part("bottleneck", "deterministic")
 class Deterministic(Bottleneck):
-    """A point: the plain undercomplete autoencoder (Hinton & Salakhutdinov 2006)."""
+    """Plain autoencoder: a latent without noise or cost (Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647)."""
 
     dim: int = option("size of the latent", default=32, low=1)
 

@@ -8,30 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..keys import DataSpec
 from ..parts import option, part
-from ..priors import Prior, StandardNormal, draw, normal_log_prob, posterior
-from ..priors.base import Sample
-from ..records import Cells, DataSpec, Encoded, Latent
+from ..priors.base import Prior, Sample, draw, normal_log_prob, posterior
+from ..priors.standard import StandardNormal
+from ..records import Cells, Encoded, Latent
 from .base import Bottleneck
 
 
 @part("bottleneck", "gaussian")
 class Gaussian(Bottleneck):
-    """A Gaussian posterior with diagonal covariance (Kingma 2014); β weighs its KL (Higgins 2017).
+    """Variational autoencoder: a Gaussian posterior with diagonal covariance (Kingma 2014); β weights the KL (Higgins 2017).
 
-    ``n_samples`` draws a cell are decoded from one pass of the encoder. The loss is their mean negative ELBO, or with
-    ``objective="iwae"`` the importance-weighted bound −log 1/K Σₖ p(x, zₖ) / q(zₖ|x), which tightens towards −log p(x) as K grows
-    (Burda 2016, doi:10.48550/arXiv.1509.00519). There β, and the warm-up, raise q/p to that power within the weights: with
-    another β than 1 the loss bounds nothing.
+    ``n_samples`` draws per cell are decoded from one pass of the encoder. The loss is their mean negative ELBO, or, with
+    ``objective="iwae"``, the importance-weighted bound −log 1/K Σₖ p(x, zₖ) / q(zₖ|x), which approaches −log p(x) as K grows
+    (Burda 2016, doi:10.48550/arXiv.1509.00519). In that objective β and the warm-up are exponents of p(z)/q(z|x) inside the sum,
+    so the loss is a bound only for β = 1.
 
     With ``free_bits`` λ, a dimension whose mean KL over the minibatch is below λ nats costs λ and is not pulled to the prior
-    (Kingma 2016, doi:10.48550/arXiv.1606.04934). A prior that is no product over dimensions has one floor for all, λ · dim. It
-    holds while training; the held-out loss and the score stay bounds.
+    (Kingma 2016, doi:10.48550/arXiv.1606.04934). For a prior that does not factorise over dimensions, there is a single floor
+    of λ · dim. Free bits apply in training only; held-out losses and scores use the full KL.
 
     Raises
     ------
     ConfigError
-        If ``free_bits`` are asked of the importance-weighted objective, whose KL is not apart from its weights.
+        If ``free_bits`` is combined with the importance-weighted objective, which has no separate KL term.
 
     Examples
     --------
@@ -41,18 +42,18 @@ class Gaussian(Bottleneck):
 
     dim: int = option("size of the latent", default=32, low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
-    batch_mmd: float = option("weight of the discrepancy between the batches' latents", default=0.0, low=0.0)
+    batch_mmd: float = option("weight of the maximum mean discrepancy between batches", default=0.0, low=0.0)
     prior: Prior = option("prior of the latent", default=StandardNormal(), kind="prior")
-    free_bits: float = option("nats a dimension that its KL costs at least while training", default=0.0, low=0.0)
-    n_samples: int = option("draws of the latent a cell in the loss", default=1, low=1)
-    objective: str = option(
-        "mean of the draws' bounds, or the importance-weighted bound", default="elbo", choices=("elbo", "iwae")
-    )
+    free_bits: float = option("minimum KL cost per latent dimension in training, nats", default=0.0, low=0.0)
+    n_samples: int = option("draws of the latent per cell in the loss", default=1, low=1)
+    objective: str = option("ELBO averaged over draws, or importance-weighted bound", default="elbo", choices=("elbo", "iwae"))
 
     def __post_init__(self) -> None:
         if self.free_bits and self.objective == "iwae":
-            given = f"free_bits is {self.free_bits} and objective 'iwae'"
-            raise ConfigError(f"bottleneck 'gaussian': {given}; allowed: one of them. Take objective 'elbo', or free_bits 0.")
+            raise ConfigError(
+                f"bottleneck 'gaussian': free_bits is {self.free_bits} and objective is 'iwae'; allowed: one of the two. "
+                "Use objective 'elbo' or free_bits 0."
+            )
 
     @property
     def n_stats(self) -> int:
@@ -75,7 +76,7 @@ class Gaussian(Bottleneck):
         return Latent(z, self.prior.to_latent(mean), self.beta * kl, penalty, sd=self.prior.latent_sd(mean, sd))
 
     def _kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, drawn: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
-        """``(cells,)`` nats, not yet weighted: its expectation, or where draws are to be weighed its value at the draw."""
+        """Unweighted KL ``(cells,)``, nats; log q(z|x) − log p(z) at the draw for the importance-weighted objective."""
         if self.objective == "iwae":
             return normal_log_prob(drawn, mean, sd).sum(1) - self.prior.log_prob(weights, drawn, encoded, cells)
         parts = self.prior.kl_parts(weights, mean, sd, drawn, encoded, cells)  # (cells, dim), or (cells, 1)
@@ -93,7 +94,9 @@ class Gaussian(Bottleneck):
 
 
 def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy between groups of points, a mean over pairs of groups (Gretton 2012).
+    """Squared maximum mean discrepancy between groups of points, averaged over pairs of groups (Gretton 2012).
+
+    The kernel is the mean of Gaussian kernels at five scales around the mean squared distance between points.
 
     Parameters
     ----------
@@ -105,7 +108,7 @@ def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar from 0: the kernel is a mean of Gaussians at five scales around the mean squared distance of the points.
+        A scalar ≥ 0; zero with a single group.
     """
     _, codes = groups.unique(return_inverse=True)
     n_groups = int(codes.max()) + 1
@@ -116,5 +119,5 @@ def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
     kernel = torch.stack([(-distance / (s * scale)).exp() for s in (0.125, 0.25, 0.5, 1.0, 2.0)]).mean(0)
     share = torch.nn.functional.one_hot(codes, n_groups).to(z.dtype)
     share = share / share.sum(0)
-    between = share.T @ kernel @ share  # (groups, groups), mean kernel between the points of two groups
+    between = share.T @ kernel @ share  # (groups, groups), mean of the kernel between points of two groups
     return 2 * (n_groups * between.trace() - between.sum()) / (n_groups * (n_groups - 1))

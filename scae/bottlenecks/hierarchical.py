@@ -1,4 +1,4 @@
-"""Several Gaussian layers: a latent whose prior is another latent."""
+"""A hierarchy of Gaussian latents, each the prior of the one below."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..keys import DataSpec
 from ..layers import Dense, NormActDrop
 from ..parts import option, part
-from ..priors import Prior, StandardNormal, draw, normal_kl, posterior
-from ..priors.base import Sample
-from ..records import Cells, DataSpec, Encoded, Latent
+from ..priors.base import Prior, Sample, draw, normal_kl, posterior
+from ..priors.standard import StandardNormal
+from ..records import Cells, Encoded, Latent
 from .base import Bottleneck
 
 
 class Conditional(nn.Module):
-    """p(z below | z above): a small network from a latent to the mean and standard deviation of the one below."""
+    """p(z below | z above): a small network that maps a latent to mean and standard deviation of the latent below."""
 
     def __init__(self, n_above: int, n_below: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Conditional(nn.Module):
 
 
 class LadderWeights(nn.Module):
-    """The prior of the topmost latent, and a conditional prior for each one below, from the bottom up."""
+    """The prior of the top latent, and a conditional prior for each latent below it, from the bottom up."""
 
     def __init__(self, prior: nn.Module, conditionals: list[Conditional]) -> None:
         super().__init__()
@@ -44,13 +45,13 @@ class LadderWeights(nn.Module):
 
 @part("bottleneck", "hierarchical")
 class Hierarchical(Bottleneck):
-    """Several Gaussian layers, each the learned prior of the one below: the ladder VAE (Sønderby 2016).
+    """Ladder VAE: several Gaussian latents, each the learned prior of the one below (Sønderby 2016).
 
-    The decoder sees the bottom latent z₁ (``dim``). Above it stand z₂, z₃ … (``top_dims``): p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The
-    posterior goes down the same ladder: what the encoder says of zᵢ and what zᵢ₊₁ says of it are merged, weighed by their
-    precisions. The KL is the sum over the layers; the history has each as ``kl_z1``, ``kl_z2`` …, in nats per cell, so that a
-    layer that is not used is seen. Written is the bottom latent's mean, where those above stand at theirs, and its standard
-    deviation there. doi:10.48550/arXiv.1602.02282.
+    The decoder sees the bottom latent z₁ of size ``dim``. Above it are z₂, z₃, … of sizes ``top_dims``:
+    p(z) = p(z_top) ∏ p(zᵢ | zᵢ₊₁). The posterior of zᵢ combines the encoder's output for zᵢ with the conditional prior given
+    zᵢ₊₁, weighted by their precisions. The KL is the sum over all latents. The training history has each term as ``kl_z1``,
+    ``kl_z2``, …, in nats per cell; a value near zero shows that a latent is unused. The embedding is the mean of the bottom
+    latent with all latents above at their means; its standard deviation is conditional on those. doi:10.48550/arXiv.1602.02282.
 
     Examples
     --------
@@ -58,11 +59,11 @@ class Hierarchical(Bottleneck):
     56
     """
 
-    dim: int = option("size of the bottom latent, which is decoded", default=32, low=1)
-    top_dims: tuple[int, ...] = option("sizes of the latents above, from the bottom up", default=(8,), low=1)
-    hidden: tuple[int, ...] = option("widths between a latent and the one below", default=(64,), low=1)
+    dim: int = option("size of the bottom latent, the one that is decoded", default=32, low=1)
+    top_dims: tuple[int, ...] = option("sizes of the latents above it, from the bottom up", default=(8,), low=1)
+    hidden: tuple[int, ...] = option("hidden layer widths of the networks between latents", default=(64,), low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
-    prior: Prior = option("prior of the topmost latent", default=StandardNormal(), kind="prior")
+    prior: Prior = option("prior of the top latent", default=StandardNormal(), kind="prior")
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -85,7 +86,7 @@ class Hierarchical(Bottleneck):
         self.prior.start(cast(LadderWeights, weights).prior, topmost, rng)
 
     def _topmost(self, encoded: Encoded) -> Encoded:
-        """What the encoder says of the topmost latent: the last of its numbers."""
+        """The encoder's output for the top latent, its last columns."""
         n = 2 * self.dims[-1]
         return encoded._replace(stats=encoded.stats[:, -n:], rest=lambda first, design: encoded.rest(first, design)[:, -n:])
 

@@ -1,4 +1,4 @@
-"""Sparse codes by an L1 cost."""
+"""Sparse latents by an L1 penalty."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .base import Bottleneck, LatentWeights, point
 
 @part("bottleneck", "sparse")
 class Sparse(Bottleneck):
-    """Rectified units under an L1 cost, decoded through columns of norm one: few units are on in a cell (Olshausen 1996).
+    """Sparse coding: rectified units with an L1 penalty and unit-norm decoder columns (Olshausen & Field 1996).
 
-    The code is ``max(a, 0)`` of the encoder's numbers, so that a unit that is off is zero to the bit, and each unit that is on
-    costs ``weight`` nats per unit of activation. Without a norm the decoder would escape that cost by large columns and a small
-    code, so the decoder's first columns have norm one. Then, for a linear decoder with orthonormal columns ``D`` and a Gaussian
-    likelihood of variance one, the best code of a cell is ``max(Dᵀx − weight, 0)``: the one-sided soft threshold.
+    The latent is ``max(a, 0)`` of the encoder's output a, so inactive units are exactly zero. An active unit costs ``weight``
+    nats per unit of activation. The columns of the decoder's first weight matrix are scaled to norm one; otherwise the penalty
+    could be evaded by a small latent and large columns. For a linear decoder with orthonormal columns D and a Gaussian
+    likelihood with variance one, the optimal latent of a cell is ``max(Dᵀx − weight, 0)``, a one-sided soft threshold.
 
-    A norm layer in the decoder would undo the scale of the code, and with it the cost: take a linear decoder
-    (``MLP(decoder_hidden=())``, whose columns are then gene programmes) or ``norm="none"``. The history's ``active`` is the
-    share of units that are on.
+    A norm layer in the decoder would undo the scale of the latent and with it the penalty. Use a linear decoder
+    (``MLP(decoder_hidden=())``), whose columns are then gene programmes, or ``norm="none"``. The training history has the share
+    of active units as ``active``. doi:10.1038/381607a0.
     """
 
     dim: int = option("size of the latent", default=64, low=1)
-    weight: float = option("weight of the cost of sparsity", default=0.1, low=0.0)
+    weight: float = option("L1 penalty, nats per unit of activation", default=0.1, low=0.0)
 
     @property
     def n_stats(self) -> int:

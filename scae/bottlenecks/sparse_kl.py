@@ -1,4 +1,4 @@
-"""Sparse codes by a target rate."""
+"""Sparse latents by a target mean activation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..keys import DataSpec
 from ..parts import option, part
 from ..priors.base import Sample
-from ..records import Cells, DataSpec, Encoded, Latent
+from ..records import Cells, Encoded, Latent
 from .base import Bottleneck, point
 
-_START_CELLS = 1024  # training cells whose activations the running rates start from
+_START_CELLS = 1024  # training cells from which the running means start
 
 
 class Rates(nn.Module):
@@ -27,17 +28,17 @@ class Rates(nn.Module):
 
 @part("bottleneck", "sparse_kl")
 class SparseKL(Bottleneck):
-    """Sigmoid units that are held to a mean activation by KL(ρ ‖ ρ̂) of two Bernoulli variables (Lee 2007; Ng 2011).
+    """Sparse autoencoder: sigmoid units whose mean activation ρ̂ is pulled to ρ by KL(ρ ‖ ρ̂) (Lee 2007; Ng 2011).
 
-    ρ̂ is each unit's mean over the minibatch blended with its running average, so that small minibatches do not make it jump;
-    the gradient is that of the minibatch's own mean. A cell that is scored is charged at the running average: its score does
-    not depend on its neighbours in the minibatch. The sum over units is charged to every cell, in nats.
+    In training, ρ̂ is a weighted mean of a unit's mean over the minibatch and its running average, which reduces the noise of
+    small minibatches; gradients pass through the minibatch's mean only. For scoring, ρ̂ is the running average alone, so a
+    cell's score does not depend on other cells. Every cell pays the sum over units, in nats.
     """
 
     dim: int = option("size of the latent", default=64, low=1)
-    weight: float = option("weight of the cost of sparsity", default=1.0, low=0.0)
-    rate: float = option("share of the time that a unit is to be on", default=0.05, low=1e-4, high=1 - 1e-4)
-    decay: float = option("share of a running average that a step keeps", default=0.9, low=0.0, high=0.9999)
+    weight: float = option("weight of the sparsity penalty", default=1.0, low=0.0)
+    rate: float = option("target mean activation of a unit, ρ", default=0.05, low=1e-4, high=1 - 1e-4)
+    decay: float = option("decay of the running average per step", default=0.9, low=0.0, high=0.9999)
 
     @property
     def n_stats(self) -> int:
@@ -70,7 +71,7 @@ class SparseKL(Bottleneck):
 
 
 def bernoulli_kl(target: float, rate: Tensor) -> Tensor:
-    """KL(Bernoulli(target) ‖ Bernoulli(rate)) of each rate, nats; rates are held off 0 and 1, where it is infinite."""
+    """KL(Bernoulli(target) ‖ Bernoulli(rate)) of each rate, nats; rates are clamped away from 0 and 1, where it is infinite."""
     rate = rate.clamp(1e-6, 1 - 1e-6)
     on = torch.as_tensor(target, dtype=rate.dtype, device=rate.device)
     return on * (on / rate).log() + (1 - on) * ((1 - on) / (1 - rate)).log()

@@ -1,4 +1,4 @@
-"""Vector quantisation: a cell is one of a few learned points."""
+"""Vector quantisation: each cell is assigned to one of a few learned codes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..keys import DataSpec
 from ..parts import option, part
 from ..priors.base import Sample
-from ..records import Cells, DataSpec, Encoded, Latent
+from ..records import Cells, Encoded, Latent
 from .base import Bottleneck
 
 QUANTIZATIONS = ("plain", "product", "residual")
-_START_CELLS = 4096  # training cells whose k-means the codebooks start from
+_START_CELLS = 4096  # training cells whose k-means centres initialise the codebooks
 
 
 class Codebooks(nn.Module):
-    """What quantisation learns, outside the gradient's reach.
+    """Learned codes, updated without gradients.
 
     Attributes
     ----------
     codebook
-        ``(books, codes, size)``.
+        ``(books, codes, size)``, the codes.
     share
-        ``(books, codes)``, the running share of cells that fall to each code.
+        ``(books, codes)``, running average of the share of cells assigned to each code.
     """
 
     codebook: Tensor
@@ -39,34 +40,40 @@ class Codebooks(nn.Module):
 
 @part("bottleneck", "vq")
 class VQ(Bottleneck):
-    """The nearest of some learned codes: the vector-quantised autoencoder (van den Oord 2017).
+    """VQ-VAE: the latent is replaced by the nearest of a few learned codes (van den Oord 2017, doi:10.48550/arXiv.1711.00937).
 
-    The decoder gets the code, the encoder the decoder's gradient as if nothing had been rounded (straight-through), and a cell
-    pays ``commitment`` nats per squared distance to its code. That cost is a penalty and no KL term, so that a warm-up never
-    silences it. Codes move as running means of the cells that fall to them (running k-means), start at k-means of encoded
-    cells, and a code that hardly any cell falls to is moved to a random cell of the minibatch.
+    The decoder sees the code; the encoder receives the decoder's gradient unchanged (straight-through). Each cell pays
+    ``commitment`` nats per squared distance to its code. This penalty is not a KL term, so the KL warm-up does not affect it.
+    Codes start at the k-means centres of encoded cells and then follow the running mean of the cells assigned to them. A code
+    to which hardly any cell is assigned is moved to a random cell of the minibatch.
 
-    With several books ``"product"`` splits the latent into as many pieces, each with its own codes (Jégou 2011), and
-    ``"residual"`` lets each book quantise what the books before it left over (Zeghidour 2021).
+    Several codebooks are possible: ``"product"`` splits the latent into equal pieces and quantises each with its own book (Jégou
+    2011, doi:10.1109/TPAMI.2010.57); with ``"residual"`` each book quantises the remainder left by the books before it (Zeghidour
+    2021, doi:10.48550/arXiv.2107.03312).
 
-    The embedding is the encoder's point before it is rounded: neighbours among cells of one code remain told apart.
-    :func:`scae.tl.embed` writes the codes beside it. The history's ``perplexity`` is the effective number of codes in use in a
-    minibatch, the mean over books.
+    The embedding is the encoder's output before quantisation, so cells with the same code can still be distinguished.
+    :func:`scae.tl.embed` writes the codes as well. The training history has as ``perplexity`` the effective number of codes used
+    in a minibatch, averaged over books.
+
+    Raises
+    ------
+    ConfigError
+        If ``"plain"`` quantisation has several books, or ``dim`` cannot be split into ``n_books`` pieces.
     """
 
     dim: int = option("size of the latent", default=32, low=1)
-    n_codes: int = option("codes of a book", default=64, low=2)
-    quantization: str = option("how several books share the latent", default="plain", choices=QUANTIZATIONS)
-    n_books: int = option("number of books ('plain' has one)", default=1, low=1)
-    commitment: float = option("weight of the squared distance to the code", default=0.25, low=0.0)
-    decay: float = option("share of a running average that a step keeps", default=0.97, low=0.0, high=0.9999)
-    restart: float = option("share of an even use below which a code is moved (0: never)", default=0.05, low=0.0)
+    n_codes: int = option("number of codes per book", default=64, low=2)
+    quantization: str = option("one book, or how several books divide the latent", default="plain", choices=QUANTIZATIONS)
+    n_books: int = option("number of codebooks ('plain' has one)", default=1, low=1)
+    commitment: float = option("weight of the squared distance between latent and code", default=0.25, low=0.0)
+    decay: float = option("decay of the running averages per step", default=0.97, low=0.0, high=0.9999)
+    restart: float = option("fraction of uniform use below which a code is moved (0: never)", default=0.05, low=0.0)
 
     def __post_init__(self) -> None:
         if self.quantization == "plain" and self.n_books > 1:
-            raise ConfigError(f"bottleneck 'vq': n_books is {self.n_books}; 'plain' has one. Choose 'product' or 'residual'.")
+            raise ConfigError(f"bottleneck 'vq': n_books is {self.n_books}, but 'plain' has one. Use 'product' or 'residual'.")
         if self.quantization == "product" and self.dim % self.n_books:
-            raise ConfigError(f"bottleneck 'vq': dim {self.dim} does not fall into n_books {self.n_books} equal pieces.")
+            raise ConfigError(f"bottleneck 'vq': dim {self.dim} cannot be split into {self.n_books} (n_books) equal pieces.")
 
     @property
     def n_stats(self) -> int:
@@ -79,7 +86,8 @@ class VQ(Bottleneck):
     def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:
         books, encoded = cast(Codebooks, weights), sample(_START_CELLS)[0]
         for b in range(self.n_books):
-            points = self.quantize(books.codebook, encoded.stats)[1][:, b]  # what earlier books, started already, leave over
+            # With 'residual', a book starts from the remainders left by the books already started.
+            points = self.quantize(books.codebook, encoded.stats)[1][:, b]
             centers, share = kmeans(points, self.n_codes, rng)
             books.codebook[b].copy_(centers)
             books.share[b].copy_(share)
@@ -102,18 +110,31 @@ class VQ(Bottleneck):
         )  # fmt: skip
 
     def quantize(self, codebook: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes ``(cells, books)``, what each book quantised ``(cells, books, size)``, and the result ``(cells, dim)``."""
+        """Quantise a latent.
+
+        Parameters
+        ----------
+        codebook
+            ``(books, codes, size)``.
+        y
+            ``(cells, dim)``.
+
+        Returns
+        -------
+        tuple
+            Codes ``(cells, books)``, the input of each book ``(cells, books, size)``, and the quantised latent ``(cells, dim)``.
+        """
         pieces = y.chunk(self.n_books, dim=1) if self.quantization == "product" else (y,) * self.n_books
         code: list[Tensor] = []
         taken: list[Tensor] = []
-        found: list[Tensor] = []
+        quantized: list[Tensor] = []
         for book, piece in zip(codebook, pieces, strict=True):
             if self.quantization == "residual":
-                piece = piece - torch.stack(found).sum(0) if found else piece
+                piece = piece - torch.stack(quantized).sum(0) if quantized else piece
             code.append(nearest_code(piece, book))
             taken.append(piece)
-            found.append(book[code[-1]])
-        result = torch.stack(found).sum(0) if self.quantization == "residual" else torch.cat(found, 1)
+            quantized.append(book[code[-1]])
+        result = torch.stack(quantized).sum(0) if self.quantization == "residual" else torch.cat(quantized, 1)
         return torch.stack(code, 1), torch.stack(taken, 1), result
 
     def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:
@@ -121,29 +142,40 @@ class VQ(Bottleneck):
         for b in range(self.n_books):
             mean, seen = means(taken[:, b], code[:, b], books.codebook[b])
             share = self.decay * books.share[b] + (1 - self.decay) * seen
-            pull = (1 - self.decay) * seen / share.clamp_min(1e-12)  # codes that no cell fell to stay
+            pull = (1 - self.decay) * seen / share.clamp_min(1e-12)  # codes without cells stay
             moved = books.codebook[b].lerp(mean, pull[:, None])
             dead = share < self.restart / self.n_codes
-            some = torch.randint(len(code), (self.n_codes,), generator=rng, device=code.device)
-            books.codebook[b].copy_(torch.where(dead[:, None], taken[some, b], moved))
-            books.share[b].copy_(torch.where(dead, 1 / self.n_codes, share))  # time to be found by cells
+            rows = torch.randint(len(code), (self.n_codes,), generator=rng, device=code.device)
+            books.codebook[b].copy_(torch.where(dead[:, None], taken[rows, b], moved))
+            books.share[b].copy_(torch.where(dead, 1 / self.n_codes, share))  # gives cells time to be assigned to it
 
 
 def nearest_code(points: Tensor, book: Tensor) -> Tensor:
-    """``(n,)`` int64, the nearest of the codes ``(codes, size)`` to each point ``(n, size)``."""
+    """Index ``(n,)`` int64 of the code in ``(codes, size)`` nearest to each point ``(n, size)``."""
     return (book.square().sum(1) - 2 * points @ book.T).argmin(1)
 
 
 def means(points: Tensor, code: Tensor, book: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the points of each code ``(codes, size)``, the code itself where it has none; and shares of points ``(codes,)``."""
-    mine = torch.nn.functional.one_hot(code, len(book)).to(points.dtype)  # a product: the order of its sums is fixed
-    count = mine.sum(0)
-    mean = mine.T @ points / count.clamp_min(1)[:, None]
+    """Mean of the points of each code ``(codes, size)``, or the code itself if it has none; and shares of points ``(codes,)``."""
+    assigned = torch.nn.functional.one_hot(code, len(book)).to(points.dtype)  # a matrix product sums in a fixed order
+    count = assigned.sum(0)
+    mean = assigned.T @ points / count.clamp_min(1)[:, None]
     return torch.where(count[:, None] > 0, mean, book), count / len(points)
 
 
 def kmeans(points: Tensor, n_codes: int, rng: torch.Generator, steps: int = 20) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm from random points ``(n, size)``; a centre without points moves to a random point.
+    """Lloyd's k-means algorithm, started at random points; a centre without points moves to a random point.
+
+    Parameters
+    ----------
+    points
+        ``(n, size)``.
+    n_codes
+        Number of centres; may exceed the number of points.
+    rng
+        Source of all random draws.
+    steps
+        Number of iterations.
 
     Returns
     -------
@@ -152,12 +184,12 @@ def kmeans(points: Tensor, n_codes: int, rng: torch.Generator, steps: int = 20) 
     """
     n = len(points)
 
-    def some() -> Tensor:
+    def random_points() -> Tensor:
         order = torch.randperm(n, generator=rng, device=points.device)
         return points[order.repeat(-(-n_codes // n))[:n_codes]]
 
-    centers = some()
+    centers = random_points()
     for _ in range(steps):
         mean, share = means(points, nearest_code(points, centers), centers)
-        centers = torch.where(share[:, None] > 0, mean, some())
+        centers = torch.where(share[:, None] > 0, mean, random_points())
     return means(points, nearest_code(points, centers), centers)

@@ -1,4 +1,4 @@
-"""Likelihoods, one file per likelihood or close family; importing the package enters them in the catalogue."""
+"""Likelihoods, one file per likelihood or close family; importing the package registers them in the catalogue."""
 
 from .base import Likelihood, Link, Parameters
 from .bernoulli import Bernoulli

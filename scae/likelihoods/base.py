@@ -1,4 +1,4 @@
-"""What a likelihood is, what it reads, and what likelihoods share: links, dispersions, scales, distributions given a total."""
+"""The base class of likelihoods, its parameters, and shared helpers: links, dispersions, scales, distributions given a total."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import log_softmax, softplus
 
+from ..errors import ConfigError
+from ..parts import find, names
 from ..records import Counts, GeneStatistics
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
@@ -20,16 +22,17 @@ GENE_BATCH, CELL = "gene×batch", "cell"
 
 @dataclass(frozen=True)
 class Parameters:
-    """The raw parameters of some cells by name, and the exposure to which they refer.
+    """Raw parameters of a likelihood for some cells, and the exposure to which they refer.
 
     Attributes
     ----------
     raw
-        ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)`` each, on the scale of the read-out layer.
+        Parameters by name, ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)`` each, on the scale of the read-out layer.
     library
-        ``(cells, 1)``, counts.
+        ``(cells, 1)``, library sizes, counts.
     unit
-        Median library size, counts: the exposure at which the ``exp`` and ``softplus`` links give the mean itself.
+        Median library size, counts. At this exposure the mean under the ``exp`` and ``softplus`` links is exp or softplus of the
+        read-out; at others it is proportional to the library size.
     """
 
     raw: Mapping[str, Tensor]
@@ -40,71 +43,103 @@ class Parameters:
         return self.raw[name]
 
     def log_library(self) -> Tensor:
-        """``(cells, 1)``; a cell without counts has an expected count of nearly zero, not of log 0."""
+        """Log library size ``(cells, 1)``; clamped, so that a cell without counts has an expected count of almost zero."""
         return self.library.clamp_min(1e-6).log()
 
     def log_exposure(self) -> Tensor:
-        """``(cells, 1)``, log of the library size in units of the median one."""
+        """Log of the library size relative to the median one, ``(cells, 1)``."""
         return self.log_library() - torch.tensor(self.unit).log()
 
 
 class Likelihood(ABC):
-    """A distribution of counts given a decoder's read-outs.
+    """A distribution of counts given the decoder's read-outs.
 
-    ``dist`` is the definition. ``nll`` is by default its negative log probability; an override is the same number, faster.
+    :meth:`dist` defines it. By default :meth:`nll` is the negative log probability under ``dist``; subclasses override it with a
+    faster computation of the same number.
     """
 
-    on_input: bool = False  # the target is the encoder's input, not the counts
-    takes_fractions: bool = False  # counts need not be whole
-    of_molecules: bool = False  # it is a distribution of molecules seen at an exposure, so it has a ``mean_log1p``
+    on_input: bool = False  # it is a distribution of the encoder's input, not of counts
+    takes_fractions: bool = False  # counts need not be whole numbers
+    of_molecules: bool = False  # it is a distribution of molecule counts at an exposure, so ``mean_log1p`` is defined
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:
-        """The raw parameters by name, the mean's first, and their axes.
+        """Names of the raw parameters, the mean's first, each with its axis.
 
-        A parameter per ``"cell×gene"`` is a read-out of the decoder. Those per ``"gene"`` and per ``"gene×batch"`` (per gene
-        without a batch key) and a ``"shared"`` one are free. A parameter per ``"cell"`` is given by an encoder of its own.
+        A ``"cell×gene"`` parameter is a read-out of the decoder. ``"gene"``, ``"gene×batch"`` (per gene without a batch key) and
+        ``"shared"`` parameters are free parameters of the model. A ``"cell"`` parameter comes from a separate encoder.
         """
 
     @abstractmethod
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
-        """Starting values, ``(genes,)``, or ``(1,)`` for a shared parameter; a parameter left out starts at zero."""
+        """Starting values by name, ``(genes,)``, or ``(1,)`` for a shared parameter; the others start at zero."""
 
     @abstractmethod
     def dist(self, p: Parameters) -> Distribution:
-        """The distribution: batch ``(cells,)``, event ``(genes,)``."""
+        """The distribution, with batch shape ``(cells,)`` and event shape ``(genes,)``."""
 
     @abstractmethod
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
-        """A draw, ``(cells, genes)``."""
+        """A draw ``(cells, genes)`` from the distribution."""
 
     def named(self, axis: str) -> tuple[str, ...]:
-        """The names of the parameters with these axes."""
+        """Names of the parameters with this axis."""
         return tuple(name for name, of in self.parameters().items() if of == axis)
 
+    def accepts_fractions(self, of_counts: bool) -> bool:
+        """Whether values need not be whole numbers, if the encoder's input is a function of counts or not."""
+        return self.takes_fractions or (self.on_input and not of_counts)
+
+    def require_molecules(self, asked: str) -> None:
+        """Refuse what only a likelihood of molecules can say.
+
+        Raises
+        ------
+        ConfigError
+            If it is not one; lists those that are.
+        """
+        if not self.of_molecules:
+            able = ", ".join(name for name in names("likelihood") if find("likelihood", name).of_molecules)  # type: ignore[attr-defined]
+            raise ConfigError(
+                f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these, or use kind='mean'."
+            )
+
     def mean(self, p: Parameters) -> Tensor:
-        """E[X], ``(cells, genes)``, zero inflation included."""
+        """E[X] ``(cells, genes)``, including zero inflation."""
         return self.dist(p).mean
 
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
-        """E[log(1 + scale · X)], ``(cells, genes)``, for a likelihood of molecules."""
-        raise NotImplementedError(f"{self} is not a likelihood of molecules")
+        """E[log(1 + scale · X)] ``(cells, genes)``, for likelihoods of molecule counts."""
+        raise NotImplementedError(f"{self} is not a likelihood of molecule counts")
 
     def observed(self, target: Any) -> Tensor:
-        """``(cells, genes)``, the values whose probability counts."""
+        """The dense values ``(cells, genes)`` that ``dist`` scores."""
         return target.dense()
 
     def nll(self, p: Parameters, target: Any) -> Tensor:
-        """−log probability, ``(cells,)`` nats, of :class:`Counts`, or of an ``EncoderInput`` where ``on_input``."""
+        """Negative log likelihood.
+
+        Parameters
+        ----------
+        p
+            Raw parameters.
+        target
+            :class:`~scae.records.Counts`, or an :class:`~scae.records.EncoderInput` if ``on_input``.
+
+        Returns
+        -------
+        Tensor
+            ``(cells,)``, nats, summed over genes.
+        """
         return -self.dist(p).log_prob(self.observed(target))
 
 
-# ---- links: from a raw read-out (cells, genes) to log μ at the cell's exposure, and the raw value to start from
+# ---- links: log μ at the cell's exposure from a raw read-out (cells, genes), and the read-out's starting value
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link function."""
+    """A link function: ``log_mean`` from read-out to log μ, ``start`` the read-out's starting value ``(genes,)``."""
 
     log_mean: Callable[[Tensor, Parameters], Tensor]
     start: Callable[[GeneStatistics], Tensor]
@@ -121,28 +156,28 @@ LINKS = {
 }
 
 
-# ---- the dispersion of a negative binomial, the scale of a location family
+# ---- dispersion of a negative binomial, scale of a location-scale family
 
 
 DISPERSIONS = {"gene": GENE, "gene-cell": CELL_GENE, "gene-batch": GENE_BATCH}
-_LOG_THETA = (-13.8, 18.4)  # θ from 1e-6 (all zeros, rare bursts) to 1e8 (Poisson to every digit that counts have)
+_LOG_THETA = (-13.8, 18.4)  # θ from 1e-6 (almost all zeros) to 1e8 (practically Poisson)
 SCALES = {"gene": GENE, "shared": SHARED}
 
 
 def log_theta(p: Parameters) -> Tensor:
-    """log θ within the range in which the kernels are exact."""
+    """log θ, clamped to the range in which the kernels are accurate."""
     return p["dispersion"].clamp(*_LOG_THETA)
 
 
 def gamma_poisson(mu: Tensor, theta: Tensor, rng: torch.Generator) -> Tensor:
-    """A draw from NB(μ, θ): a Poisson with a gamma rate."""
+    """A draw from NB(μ, θ): Poisson with a gamma-distributed rate."""
     concentration = theta.expand_as(mu).contiguous()
     rate = torch._standard_gamma(concentration, generator=rng) * (mu / concentration)
     return torch.poisson(rate, generator=rng)
 
 
 def log_sd(p: Parameters) -> Tensor:
-    """log of the standard deviation within the range of floats."""
+    """Log standard deviation, clamped to avoid overflow."""
     return p["log_sd"].clamp(-10.0, 10.0)
 
 
@@ -150,9 +185,18 @@ def log_sd(p: Parameters) -> Tensor:
 
 
 class GivenTotal(Distribution):
-    """Counts given their total, which may differ between cells: ``log_prob`` takes the total of its value.
+    """A distribution of counts given each cell's total.
 
-    ``mean`` and draws refer to ``total`` ``(cells, 1)``; ``logits`` are ``(cells, genes)``.
+    ``log_prob`` conditions on the total of its argument; ``mean`` refers to ``total``.
+
+    Parameters
+    ----------
+    total
+        ``(cells, 1)``, counts.
+    logits
+        ``(cells, genes)``; their softmax is the expected share of each gene.
+    log_prob_given
+        Log probability ``(cells,)`` from counts and log shares, without the multinomial coefficient.
     """
 
     arg_constraints = {}  # noqa: RUF012
@@ -172,10 +216,10 @@ class GivenTotal(Distribution):
 
 
 def by_cell(value: Tensor, counts: Counts) -> Tensor:
-    """Sums ``(cells,)`` of a number per stored entry."""
+    """Sum of a value ``(nnz,)`` per stored count over each cell, ``(cells,)``."""
     return value.new_zeros(len(counts)).index_add(0, counts.cell, value)
 
 
 def whole(total: Tensor, rng: torch.Generator) -> Tensor:
-    """Random whole numbers whose mean is ``total``: rounded up with the probability of the fraction."""
+    """Stochastic rounding: whole numbers whose expectation is ``total``."""
     return (total + torch.rand(total.shape, generator=rng, device=total.device, dtype=total.dtype)).floor()

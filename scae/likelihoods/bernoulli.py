@@ -1,4 +1,4 @@
-"""Bernoulli: a feature is present or absent."""
+"""Bernoulli: presence or absence of a feature."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .base import CELL, CELL_GENE, GENE, Likelihood, Parameters
 
 @part("likelihood", "bernoulli")
 class Bernoulli(Likelihood):
-    """Presence or absence of each feature, as of open chromatin (Ashuach 2022, doi:10.1016/j.crmeth.2022.100182).
+    """Presence or absence of each feature, such as open chromatin (Ashuach 2022, doi:10.1016/j.crmeth.2022.100182).
 
-    A probability is a product of up to three factors: what the decoder says of the cell and feature, what a cell of that depth
-    would show, and what is seen of that feature at all. A ``learned`` depth is the output of an encoder of its own, so that the
-    latent is free of it. With depth ``library`` molecules are Poisson at the exposure λ and the decoder says their rate:
-    p = 1 − exp(−rate · λ), which is a known depth's effect without a parameter.
+    The probability of presence is a product of up to three factors: the decoder's output for cell and feature, a factor for the
+    cell's sequencing depth, and a factor for the feature (``bias``). With ``depth="learned"`` the cell's factor comes from a
+    separate encoder, so the latent need not encode it. With ``depth="library"`` molecules are Poisson with mean rate · λ, where
+    the rate is the decoder's output and λ the cell's relative library size: p = 1 − exp(−rate · λ). No factor is learned.
     """
 
-    depth: str = option("a cell's depth", default="none", choices=("none", "library", "learned"))
-    bias: bool = option("each feature has a factor of its own", default=False)
+    depth: str = option("how a cell's sequencing depth enters", default="none", choices=("none", "library", "learned"))
+    bias: bool = option("learn a factor per feature", default=False)
 
     def parameters(self) -> dict[str, str]:
         cell = {"depth": CELL} if self.depth == "learned" else {}
         return {"mean": CELL_GENE, **cell, **({"bias": GENE} if self.bias else {})}
 
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
-        halves = 2.0 ** ((self.depth == "learned") + self.bias)  # each further factor starts at one half, as in PeakVI
+        halves = 2.0 ** ((self.depth == "learned") + self.bias)  # each additional factor starts at one half, as in PeakVI
         detected = (stats.detected * halves).clamp_max(0.95)
         return {"mean": torch.log(-torch.log1p(-detected)) if self.depth == "library" else torch.logit(detected)}
 
     def logit(self, p: Parameters) -> Tensor:
-        """``(cells, genes)``, logit of the probability."""
+        """Logit of the probability of presence, ``(cells, genes)``."""
         if self.depth == "none" and not self.bias:
             return p["mean"]
         if self.depth == "library" and not self.bias:
@@ -50,7 +50,7 @@ class Bernoulli(Likelihood):
         return log_p - torch.log(-torch.expm1(log_p))
 
     def log_p(self, p: Parameters) -> Tensor:
-        """``(cells, genes)``, log of a probability of two factors or three."""
+        """Log probability of presence, ``(cells, genes)``, from all factors; clamped below zero."""
         by_depth = self.depth == "library"
         log_p = torch.log(-torch.expm1(-self.log_rate(p).exp())) if by_depth else logsigmoid(p["mean"])
         if self.depth == "learned":
@@ -60,7 +60,7 @@ class Bernoulli(Likelihood):
         return log_p.clamp_max(-1e-6)
 
     def log_rate(self, p: Parameters) -> Tensor:
-        """``(cells, genes)``, log of the molecules expected at a cell's own depth; for depth ``library``."""
+        """Log expected molecules at the cell's library size, ``(cells, genes)``, for ``depth="library"``."""
         return (p["mean"] + p.log_library() - math.log(p.unit)).clamp(-30.0, 30.0)
 
     def dist(self, p: Parameters) -> Distribution:

@@ -1,4 +1,4 @@
-"""Dirichlet-multinomial: a multinomial whose shares vary from cell to cell more than the decoder knows."""
+"""Dirichlet-multinomial: a multinomial with random shares, for overdispersed counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..parts import part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, LINKS, SHARED, GivenTotal, Likelihood, Parameters, by_cell, whole
 
-_START = 7.0  # log α to start from: about a thousand, θ = 1 for a gene with a thousandth of the molecules
+_START = 7.0  # initial log α, α ≈ 1,000: like θ = 1 for a gene with a thousandth of all molecules
 
 
 def _log_alpha(p: Parameters) -> Tensor:
@@ -22,9 +22,10 @@ def _log_alpha(p: Parameters) -> Tensor:
 
 @part("likelihood", "dirichlet_multinomial")
 class DirichletMultinomial(Likelihood):
-    """A multinomial whose shares are Dirichlet(α p): overdispersed, total given, one α (Mosimann 1962).
+    """Dirichlet-multinomial counts given each cell's total, with one precision α for all genes (Mosimann 1962).
 
-    The larger α, the nearer the multinomial (doi:10.1093/biomet/49.1-2.65). Totals and means are as for ``multinomial``.
+    Expression shares are drawn from Dirichlet(α p) with p from the decoder. As α grows, the distribution approaches the
+    multinomial (doi:10.1093/biomet/49.1-2.65). Totals and means are as for ``multinomial``.
     """
 
     of_molecules = True
@@ -47,21 +48,21 @@ class DirichletMultinomial(Likelihood):
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         each = (log_softmax(p["mean"], 1) + _log_alpha(p)).detach().double().exp().clamp_min(1e-300)
-        # Gamma(a) is Gamma(a + 1) · U^(1/a); its log does not underflow where a is small
+        # Gamma(a) = Gamma(a + 1) · U^(1/a), whose log does not underflow for small a
         uniform = torch.rand(each.shape, generator=rng, device=each.device, dtype=each.dtype).clamp_min(1e-300)
         log_gamma = torch._standard_gamma(each + 1, generator=rng).log() + uniform.log() / each
         return multinomial(whole(p.library[:, 0], rng), torch.softmax(log_gamma, 1), rng).to(p.library.dtype)
 
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
-        """The library is one number for all cells, as ``tl.denoise`` has it."""
+        """E[log(1 + scale · X)] ``(cells, genes)``; all cells must have the same library size, as in :func:`scae.tl.denoise`."""
         share, alpha = log_softmax(p["mean"], 1).exp(), _log_alpha(p).exp()
         return beta_binomial_mean_log1p(share, alpha.expand(len(share)), int(p.library[0, 0].round()), scale)
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
-        logits, log_alpha = p["mean"], _log_alpha(p).double()  # lgamma(x + α) − lgamma(α) cancels where α is large
+        logits, log_alpha = p["mean"], _log_alpha(p).double()  # float64: lgamma(x + α) − lgamma(α) cancels for large α
         total, x = target.totals()[:, 0].double(), target.value.double()
         log_share = logits[target.cell, target.gene].double() - torch.logsumexp(logits, 1).double()[target.cell]
         alpha, each = log_alpha.exp(), (log_share + log_alpha).exp()
         gain = by_cell(torch.lgamma(x + each) - torch.lgamma(each) - torch.lgamma(x + 1), target)
-        given = torch.lgamma(total + 1) + torch.lgamma(alpha) - torch.lgamma(total + alpha)
-        return -(gain + given).to(logits.dtype)
+        normaliser = torch.lgamma(total + 1) + torch.lgamma(alpha) - torch.lgamma(total + alpha)
+        return -(gain + normaliser).to(logits.dtype)

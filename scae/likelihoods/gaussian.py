@@ -1,4 +1,4 @@
-"""Gaussian: squared error with a scale, on transformed values or on counts."""
+"""Gaussian: squared error with a learned standard deviation, on transformed values or on counts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .base import CELL_GENE, SCALES, Likelihood, Parameters, log_sd
 
 @part("likelihood", "gaussian")
 class GaussianLikelihood(Likelihood):
-    """Squared error on the encoder's scale, or on counts at the cell's depth (Eraslan 2019, "normal")."""
+    """Gaussian on the encoder's scale, or on counts with means proportional to library size (Eraslan 2019, "normal")."""
 
-    target_scale: str = option("what is reconstructed", default="input", choices=("input", "counts"))
-    sd: str = option("one standard deviation per gene, or one shared by all", default="shared", choices=tuple(SCALES))
+    target_scale: str = option("what is modelled: the encoder's input, or counts", default="input", choices=("input", "counts"))
+    sd: str = option("one standard deviation per gene, or one shared by all genes", default="shared", choices=tuple(SCALES))
 
     @property
     def on_input(self) -> bool:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Multinomial: how a cell's molecules, of which the number is given, fall on the genes."""
+"""Multinomial: how a cell's molecules, given their total, are distributed over genes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .base import CELL_GENE, LINKS, GivenTotal, Likelihood, Parameters, by_cell,
 
 @part("likelihood", "multinomial")
 class Multinomial(Likelihood):
-    """Molecules fall on genes by their shares, given how many there are (Townes 2019, doi:10.1186/s13059-019-1861-6).
+    """Multinomial counts given each cell's total (Townes 2019, doi:10.1186/s13059-019-1861-6).
 
-    The probability is that of a cell's counts given their own total; the mean and draws are at the exposure, which is that
-    total unless a size factor says otherwise.
+    The likelihood is that of a cell's counts given their total. Means and draws refer to the library size, which equals that
+    total unless a size factor is used.
     """
 
     of_molecules = True

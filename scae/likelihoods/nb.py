@@ -15,11 +15,13 @@ from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_p
 
 @part("likelihood", "nb")
 class NB(Likelihood):
-    """Negative binomial counts, with one dispersion per gene, cell and gene (Eraslan 2019) or batch and gene (Lopez 2018)."""
+    """Negative binomial; one dispersion per gene, per cell and gene (Eraslan 2019) or per batch and gene (Lopez 2018)."""
 
     of_molecules = True
-    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
-    dispersion: str = option("one dispersion per", default="gene", choices=tuple(DISPERSIONS))
+    link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    dispersion: str = option(
+        "one dispersion per gene, per cell and gene, or per batch and gene", default="gene", choices=tuple(DISPERSIONS)
+    )
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion]}
@@ -28,7 +30,7 @@ class NB(Likelihood):
         return {"mean": LINKS[self.link].start(stats), "dispersion": torch.ones_like(stats.share)}
 
     def log_mean(self, p: Parameters) -> Tensor:
-        """``(cells, genes)``, log of the expected counts."""
+        """Log expected counts, ``(cells, genes)``."""
         return LINKS[self.link].log_mean(p["mean"], p)
 
     def dist(self, p: Parameters) -> Distribution:
@@ -50,10 +52,10 @@ class NB(Likelihood):
 
 @part("likelihood", "quasi_nb")
 class QuasiNB(NB):
-    """Negative binomial cost of counts that need not be whole, as after a correction for ambient RNA (Wedderburn 1974).
+    """Negative binomial quasi-likelihood for fractional counts, e.g. after ambient RNA correction (Wedderburn 1974).
 
-    Factorials become gamma functions: at whole counts it is the NB, and between them a smooth cost that is no longer a
-    probability (for why such a quasi-likelihood serves see doi:10.1093/biomet/61.3.439). Draws are whole.
+    Factorials are replaced by gamma functions. For whole counts this is the negative binomial; for fractional counts it is no
+    longer a probability (on quasi-likelihoods see doi:10.1093/biomet/61.3.439). Draws are whole numbers.
     """
 
     takes_fractions = True

@@ -16,10 +16,10 @@ from .base import CELL_GENE, LINKS, Likelihood, Parameters
 
 @part("likelihood", "poisson")
 class Poisson(Likelihood):
-    """Poisson counts (Eraslan 2019; for why it often suffices Townes 2019)."""
+    """Poisson counts (Eraslan 2019; on why Poisson often suffices see Townes 2019)."""
 
     of_molecules = True
-    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE}
@@ -28,7 +28,7 @@ class Poisson(Likelihood):
         return {"mean": LINKS[self.link].start(stats)}
 
     def log_mean(self, p: Parameters) -> Tensor:
-        """``(cells, genes)``, log of the expected counts."""
+        """Log expected counts, ``(cells, genes)``."""
         return LINKS[self.link].log_mean(p["mean"], p)
 
     def dist(self, p: Parameters) -> Distribution:

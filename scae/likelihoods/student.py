@@ -1,4 +1,4 @@
-"""Student's t: squared error that forgives outliers, on transformed values."""
+"""Student's t: robust to outliers, on transformed values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..parts import option, part
 from ..records import GeneStatistics
 from .base import CELL_GENE, SCALES, SHARED, Likelihood, Parameters, log_sd
 
-_START = 8.0  # degrees of freedom that a fit starts from where it learns them
+_START = 8.0  # initial degrees of freedom if they are learned
 
 
 @part("likelihood", "student")
 class Student(Likelihood):
-    """Student's t on the scale of the input: outliers cost the log of their distance, not its square (Lange 1989).
+    """Student's t on the encoder's scale: the cost of an outlier grows with the log of its distance (Lange 1989).
 
-    Degrees of freedom lie above two, so that the variance is finite: given, or learned as one number
-    (doi:10.1080/01621459.1989.10478852).
+    Degrees of freedom are fixed, or learned as one number for all genes. They are above two, so that the variance is finite.
+    doi:10.1080/01621459.1989.10478852.
     """
 
     on_input = True
-    sd: str = option("one scale per gene, or one shared by all", default="shared", choices=tuple(SCALES))
+    sd: str = option("one scale per gene, or one shared by all genes", default="shared", choices=tuple(SCALES))
     df: float | None = option("degrees of freedom (none: learned)", default=None, low=2.01, high=1e6)
 
     def parameters(self) -> dict[str, str]:

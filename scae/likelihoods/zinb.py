@@ -1,4 +1,4 @@
-"""Zero-inflated negative binomial: a count, or with some probability an extra zero."""
+"""Zero-inflated negative binomial: a mixture of a negative binomial and extra zeros."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_p
 
 
 class ZeroInflated(Distribution):
-    """A mixture of a count distribution and a point at zero, whose weight has the logit ``zero_logits``."""
+    """A mixture of a count distribution and a point mass at zero with logit weight ``zero_logits``."""
 
     arg_constraints = {}  # noqa: RUF012
     support = constraints.nonnegative_integer
@@ -40,11 +40,13 @@ class ZeroInflated(Distribution):
 
 @part("likelihood", "zinb")
 class ZINB(Likelihood):
-    """Zero-inflated negative binomial counts (Eraslan 2019); dispersions as in ``nb``."""
+    """Zero-inflated negative binomial (Eraslan 2019; Lopez 2018); dispersions as in ``nb``."""
 
     of_molecules = True
-    link: str = option("from read-out to expected count", default="softmax", choices=tuple(LINKS))
-    dispersion: str = option("one dispersion per", default="gene", choices=tuple(DISPERSIONS))
+    link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
+    dispersion: str = option(
+        "one dispersion per gene, per cell and gene, or per batch and gene", default="gene", choices=tuple(DISPERSIONS)
+    )
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE, "dispersion": DISPERSIONS[self.dispersion], "zero": CELL_GENE}

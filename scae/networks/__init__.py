@@ -1,6 +1,6 @@
 """Networks: an encoder and a decoder of one architecture.
 
-One file per network or close family; importing the package enters them in the catalogue.
+One file per network or close family; importing the package registers them in the catalogue.
 """
 
 from .additive import Additive

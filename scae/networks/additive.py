@@ -1,4 +1,4 @@
-"""A decoder that is a sum of small ones."""
+"""A decoder that is a sum of small networks, one per group of latent dimensions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, uniform
 from ..parts import option, part
-from .base import Decoder, Encoder, Ends, Network
-from .feedforward import FeedForwardEncoder
+from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
 @part("network", "additive")
 class Additive(Network):
-    """Each latent dimension, or group of them, adds a term of its own before the link (Lachapelle 2023).
+    """Additive decoder: each latent dimension, or group of dimensions, contributes a separate term (Lachapelle 2023).
 
-    The encoder is that of ``mlp``. The decoder is f(z) = bias + covariates + Σ f_g(z_g), each f_g a small network of its
-    group alone: what one group does to a gene's read-out does not depend on the others, so that a term can be read, drawn
-    and left out. With ``term_hidden=()`` the terms are linear. Lachapelle et al., NeurIPS 2023, doi:10.48550/arXiv.2307.02598.
+    The encoder is that of ``mlp``. The decoder is f(z) = bias + covariates + Σ f_g(z_g) before the link, where f_g is a small
+    network that sees only the dimensions of group g. The effect of one group on a gene does not depend on the other groups, so
+    each term can be inspected, plotted or left out. With ``term_hidden=()`` the terms are linear.
+    Lachapelle et al., NeurIPS 2023, doi:10.48550/arXiv.2307.02598.
 
     Examples
     --------
@@ -30,13 +30,13 @@ class Additive(Network):
     """
 
     hidden: tuple[int, ...] = option("widths of the encoder's hidden layers", default=(128,), low=1)
-    term_hidden: tuple[int, ...] = option("widths of the hidden layers of each term's decoder", default=(8,), low=1)
-    term_size: int = option("latent dimensions in a term; divides the latent's size", default=1, low=1)
+    term_hidden: tuple[int, ...] = option("widths of the hidden layers of each term", default=(8,), low=1)
+    term_size: int = option("latent dimensions per term; must divide the size of the latent", default=1, low=1)
     activation: str = option("activation of hidden layers", default="relu", choices=tuple(ACTIVATIONS))
     norm: str = option("norm of the encoder's hidden layers", default="layer", choices=NORMS)
-    dropout: float = option("share of the encoder's hidden units dropped while training", default=0.0, low=0.0, high=0.95)
+    dropout: float = option("share of the encoder's hidden units dropped in training", default=0.0, low=0.0, high=0.95)
     covariate_embedding: int = option(
-        "length of the vector learned for each level of a categorical covariate (0: one-hot columns)", default=0, low=0
+        "length of the vector learned per level of a categorical covariate (0: one-hot columns)", default=0, low=0
     )
 
     def encoder(self, ends: Ends) -> Encoder:
@@ -49,19 +49,19 @@ class Additive(Network):
         if ends.n_latent % self.term_size:
             raise ConfigError(
                 f"network 'additive': term_size is {self.term_size}, which does not divide the latent's {ends.n_latent} "
-                "dimensions. Change one of the two."
+                "dimensions. Change term_size or the size of the latent."
             )
-        # No norm: one over all terms would make each term depend on the others.
+        # No norm: a norm over all terms would make each term depend on the others.
         return AdditiveDecoder(ends, (self.term_size, *self.term_hidden), NormActDrop(1, "none", self.activation, 0.0))
 
 
 class Groups(nn.Module):
-    """One linear layer per group of units; no group sees the units of another."""
+    """One linear layer per group of units; a group does not see the units of other groups."""
 
     def __init__(self, groups: int, n_in: int, n_out: int, rng: torch.Generator) -> None:
         super().__init__()
         self.weight = uniform((groups, n_in, n_out), n_in, rng)
-        self.bias = uniform((groups, n_out), n_in, rng)  # not zero: kinks of one number would all lie at zero
+        self.bias = uniform((groups, n_out), n_in, rng)  # at zero, all units of one input would have their kink at zero
 
     def forward(self, x: Tensor) -> Tensor:
         """``(cells, groups, n_out)`` from ``(cells, groups, n_in)``."""
@@ -69,16 +69,16 @@ class Groups(nn.Module):
 
 
 class AdditiveDecoder(Decoder):
-    """One small network per group of latent dimensions; only the read-out layers add their outputs.
+    """One small network per group of latent dimensions, whose outputs are summed in the read-out layers.
 
     Parameters
     ----------
     ends
-        What is connected.
+        Sizes and names of inputs and outputs.
     widths
         Latent dimensions per group, then widths of the hidden layers of each group.
     block
-        The activation that follows a hidden layer.
+        Activation after each hidden layer.
     """
 
     def __init__(self, ends: Ends, widths: tuple[int, ...], block: NormActDrop) -> None:
@@ -89,7 +89,7 @@ class AdditiveDecoder(Decoder):
         self.up = cast(list[Groups], nn.ModuleList(up))
 
     def latent_weights(self) -> Tensor:
-        """Without the zeros between a dimension and the units of other groups."""
+        """The first layers' weights, without the zeros between a dimension and the units of other groups."""
         return self.up[0].weight.flatten(0, 1).T if len(self.up) else self._loadings()
 
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ class AdditiveDecoder(Decoder):
         return {name: layer(hidden, design) for name, layer in self.readouts.items()}  # (cells, genes) each
 
     def terms(self, z: Tensor) -> Tensor:
-        """``(cells, groups, genes)``: what each group of latent dimensions adds to the mean's read-out."""
+        """Contribution of each group of latent dimensions to the mean's read-out, ``(cells, groups, genes)``."""
         weight = self._loadings()
         return torch.einsum("cgw,ngw->cgn", self._hidden(z, None), weight.view(len(weight), self.groups, -1))
 

@@ -1,38 +1,40 @@
-"""What a network is: an encoder and a decoder of one architecture, and how covariates reach them."""
+"""Base classes of networks: encoder, decoder, and the covariates' design matrix."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..layers import Named
-from ..records import Cells, DataSpec, Encoded, EncoderInput
+from ..keys import DataSpec
+from ..layers import Dense, FirstLayer, Named, NormActDrop
+from ..records import Cells, Encoded, EncoderInput
 
 
 @dataclass(frozen=True)
 class Ends:
-    """What an architecture has to connect.
+    """Sizes and names of a network's inputs and outputs.
 
     Attributes
     ----------
     n_stats
-        How many numbers per cell the encoder gives to the bottleneck; the first ``n_latent`` are the latent itself.
+        Number of outputs of the encoder per cell, see :attr:`scae.bottlenecks.Bottleneck.n_stats`.
     n_latent
         Size of the latent.
     readouts
-        Names of the likelihood's parameters that the decoder gives per cell and gene; the mean's first.
+        Names of the likelihood's parameters that the decoder computes per cell and gene, the mean's first.
     data
-        The genes.
+        Genes and covariates of the model.
     n_design
-        Columns of the covariates' design matrix.
+        Number of columns of the covariates' design matrix.
     rng
-        Where initial weights are drawn.
+        Source of the initial weights; also their device.
     """
 
     n_stats: int
@@ -44,7 +46,7 @@ class Ends:
 
 
 class First(Protocol):
-    """The first layer of an encoder, from sparse counts."""
+    """The first layer of an encoder, which takes sparse counts."""
 
     def __call__(self, seen: EncoderInput, design: Tensor | None, rng: torch.Generator | None) -> Tensor: ...
 
@@ -52,23 +54,38 @@ class First(Protocol):
 
 
 class Encoder(nn.Module, ABC):
-    """The weights from counts to the numbers that the bottleneck asks for; ``first`` is the layer that takes sparse counts."""
+    """Weights of an encoder, from counts to the bottleneck's input; ``first`` is the layer that takes sparse counts."""
 
     first: First
 
     def forward(self, seen: EncoderInput, design: Tensor | None, rng: torch.Generator | None) -> Encoded:
-        """Encode some cells; dropout and noise are drawn from ``rng``, and there is none without it."""
+        """Encode some cells.
+
+        Parameters
+        ----------
+        seen
+            The encoder's input.
+        design
+            ``(cells, n_design)``, covariates; None sets them to zero.
+        rng
+            Source of dropout and noise; None switches both off.
+
+        Returns
+        -------
+        Encoded
+            The bottleneck's input.
+        """
         first = self.first(seen, design, rng)  # (cells, width)
         stats = self.rest(first, design, rng)  # (cells, n_stats)
         return Encoded(stats, first, design, lambda x, d: self.rest(x, d, rng), self.first.jacobian_sq)
 
     @abstractmethod
     def rest(self, first: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Tensor:
-        """``(cells, n_stats)`` from the first layer's output ``(cells, width)``; without ``design`` covariates are at zero."""
+        """``(cells, n_stats)`` from the first layer's output ``(cells, width)``; ``design`` None sets covariates to zero."""
 
 
 class Decoder(nn.Module, ABC):
-    """The weights from the latent to the likelihood's parameters per cell and gene; ``readouts`` are its last layers."""
+    """Weights of a decoder, from the latent to the likelihood's parameters; ``readouts`` are its last layers by name."""
 
     def __init__(self, readouts: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -76,10 +93,25 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
-        """Raw parameters by name, ``(cells, genes)`` each, from a latent ``(cells, n_latent)``."""
+        """Decode a latent.
+
+        Parameters
+        ----------
+        z
+            ``(cells, n_latent)``.
+        design
+            ``(cells, n_design)``, covariates; None sets them to zero.
+        rng
+            Source of dropout; None switches it off.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            Raw parameters by name, ``(cells, genes)`` each.
+        """
 
     def latent_weights(self) -> Tensor:
-        """``(width, n_latent)``, the matrix by which the latent enters the decoder; of several read-outs the mean's.
+        """The decoder's first weight matrix ``(width, n_latent)``; without hidden layers, the mean's read-out weights.
 
         Raises
         ------
@@ -87,21 +119,21 @@ class Decoder(nn.Module, ABC):
             If the decoder has no such matrix.
         """
         raise ConfigError(
-            f"{type(self).__name__} has no matrix whose columns could have norm one, which this bottleneck needs. "
-            "Take another network, such as 'mlp' or 'linear'."
+            f"{type(self).__name__} has no weight matrix whose columns can be scaled to norm one, as this bottleneck requires. "
+            "Use another network, such as 'mlp' or 'linear'."
         )
 
     def start(self, biases: Mapping[str, Tensor]) -> None:
-        """Set the bias ``(genes,)`` of some read-outs."""
+        """Set the biases ``(genes,)`` of read-out layers by name."""
         for name, bias in biases.items():
             self.readouts[name].bias.data.copy_(bias)
 
 
 class Network(ABC):
-    """An architecture."""
+    """An architecture: a value that creates encoders and decoders."""
 
-    n_decoders: int = 1  # each decodes a draw of its own; losses and means are averaged over them
-    covariate_embedding: int = 0  # length of the vector learned for each level of a categorical covariate; 0: one-hot
+    n_decoders: int = 1  # each decodes its own draw of the latent; losses and means are averaged
+    covariate_embedding: int = 0  # length of the vector learned per level of a categorical covariate; 0: one-hot
 
     @abstractmethod
     def encoder(self, ends: Ends) -> Encoder:
@@ -109,20 +141,20 @@ class Network(ABC):
 
     @abstractmethod
     def decoder(self, ends: Ends, encoder: Encoder) -> Decoder:
-        """A new decoder, for an encoder whose weights it may share."""
+        """A new decoder, which may share the weights of ``encoder``."""
 
 
 class Covariates(nn.Module):
-    """The design matrix in which covariates reach the layers: one-hot levels, or a learned vector per level.
+    """The covariates' design matrix: one-hot columns or a learned vector per level of each categorical, then the continuous ones.
 
     Parameters
     ----------
     data
         The covariates and their levels.
     size
-        Length of the vectors; 0 keeps the levels one-hot.
+        Length of the learned vectors; 0 for one-hot columns.
     rng
-        The vectors start as standard normal draws.
+        Source of the initial vectors, standard normal draws.
     """
 
     def __init__(self, data: DataSpec, size: int, rng: torch.Generator) -> None:
@@ -133,7 +165,7 @@ class Covariates(nn.Module):
         self.width = (len(self.n_levels) * size if size else sum(self.n_levels)) + len(data.moments)
 
     def forward(self, cells: Cells) -> Tensor | None:
-        """``(cells, width)``: the batch, further categorical covariates, continuous ones; None where there are none."""
+        """``(cells, width)``: batch, other categorical covariates, continuous covariates; None if there are none."""
         if not self.width:
             return None
         codes = [*([] if cells.batch is None else [cells.batch]), *cells.covariates.T]
@@ -141,3 +173,94 @@ class Covariates(nn.Module):
         if self.vectors:
             hot = [h @ v for h, v in zip(hot, self.vectors, strict=True)]
         return torch.cat([*hot, cells.continuous], dim=1)
+
+
+# ---- fully connected encoders and decoders, which several networks share
+
+Block = Callable[[int], NormActDrop]  # width → norm, activation and dropout after a hidden layer
+
+
+class FeedForwardEncoder(Encoder):
+    """Fully connected layers from sparse counts to the bottleneck's input.
+
+    Parameters
+    ----------
+    n_genes, n_stats
+        Sizes of input and output.
+    n_design
+        Number of covariate columns, an additional input of every layer; 0 for none.
+    widths
+        Widths of the hidden layers.
+    block
+        Makes norm, activation and dropout after a hidden layer of a given width.
+    rng
+        Source of the initial weights.
+    residual
+        Add the previous hidden layer to each hidden layer of the same width.
+    """
+
+    def __init__(
+        self, n_genes: int, n_stats: int, n_design: int, widths: tuple[int, ...], block: Block, rng: torch.Generator,
+        *, residual: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.residual = residual
+        steps = (*widths, n_stats)
+        self.first: FirstLayer = FirstLayer(n_genes, steps[0], n_design, rng)
+        self.deeper = cast(list[Dense], nn.ModuleList(Dense(a, b, n_design, rng) for a, b in pairwise(steps)))
+        self.blocks = cast(list[NormActDrop], nn.ModuleList(block(width) for width in widths))
+
+    def rest(self, first: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Tensor:
+        x, hidden = first, first.new_zeros(0)
+        for block, layer in zip(self.blocks, self.deeper, strict=True):
+            x = block(x, rng)
+            hidden = x + hidden if self.residual and x.shape == hidden.shape else x
+            x = layer(hidden, design)
+        return x
+
+
+class FeedForwardDecoder(Decoder):
+    """Fully connected layers from the latent, then one read-out layer per parameter of the likelihood.
+
+    Parameters
+    ----------
+    ends
+        Sizes and names of inputs and outputs.
+    widths
+        Widths of the hidden layers, starting at the latent.
+    block
+        Makes norm, activation and dropout after a hidden layer of a given width.
+    readout_covariates
+        Covariates also enter the read-out layers.
+    residual
+        Add the previous hidden layer to each hidden layer of the same width.
+    nonnegative
+        Use the absolute values of the mean's read-out weights, so that gene loadings are nonnegative.
+    """
+
+    def __init__(
+        self, ends: Ends, widths: tuple[int, ...], block: Block, *, readout_covariates: bool = True, residual: bool = False,
+        nonnegative: bool = False,
+    ) -> None:  # fmt: skip
+        steps, n_design = (ends.n_latent, *widths), ends.n_design
+        up = [Dense(a, b, n_design, ends.rng) for a, b in pairwise(steps)]
+        n_out = n_design if readout_covariates else 0
+        super().__init__({name: Dense(steps[-1], ends.data.n_genes, n_out, ends.rng) for name in ends.readouts})
+        self.mean, self.residual, self.nonnegative = ends.readouts[0], residual, nonnegative
+        self.blocks = cast(list[NormActDrop], nn.ModuleList(block(width) for width in widths))
+        self.up = cast(list[Dense], nn.ModuleList(up))
+
+    def loadings(self) -> Tensor:
+        """Gene loadings ``(genes, width)``: the weights of the mean's read-out layer."""
+        weight = self.readouts[self.mean].weight
+        return weight.abs() if self.nonnegative else weight
+
+    def latent_weights(self) -> Tensor:
+        return self.up[0].weight if len(self.up) else self.loadings()
+
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        for i, (layer, block) in enumerate(zip(self.up, self.blocks, strict=True)):
+            out = block(layer(z, design), rng)  # (cells, width)
+            z = out + z if self.residual and i and out.shape == z.shape else out
+        own = {self.mean: self.loadings()}
+        return {name: layer(z, design, weight=own.get(name)) for name, layer in self.readouts.items()}  # (cells, genes) each

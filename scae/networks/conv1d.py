@@ -17,15 +17,14 @@ from .genome import UPS, Axis, FirstConvolution, GenomeReadout, Up
 
 @part("network", "conv1d", needs=("order",))
 class Conv1d(Network):
-    """Convolutions over features in genome order, each window within one chromosome (Masci 2011).
+    """Convolutions over features in genome order; no window spans two chromosomes (Masci 2011).
 
-    Features are ordered by ``var["chromosome"]`` and ``var["start"]``, or by names like ``chr1:100-200``; chromosomes are padded
-    to whole windows. Every layer's stride is its kernel size, so windows nest: with ``windows=(16, 4)`` sixteen neighbouring
-    features make a window of the first map, and four of those a window of the second. A fully connected layer leads from the last
-    map to the latent. The first layer takes counts as CSR. The decoder is the encoder in reverse, by transposed convolutions or
-    by nearest-neighbour upsampling and convolution, and ends in one value per feature, with a bias and covariate effects per
-    feature. A model built without coordinates takes the features in the given order, as one chromosome.
-    Masci et al. 2011, doi:10.1007/978-3-642-21735-7_7.
+    Features are ordered by ``var["chromosome"]`` and ``var["start"]``, or by names such as ``chr1:100-200``. Chromosomes are
+    padded to whole windows. Every layer's stride equals its kernel size, so windows nest: with ``windows=(16, 4)``, sixteen
+    neighbouring features form a window of the first map, and four of those form a window of the second. A fully connected layer
+    leads from the last map to the latent. The decoder mirrors the encoder, with transposed convolutions or with nearest-neighbour
+    upsampling and convolution. Each feature has a bias and covariate effects of its own. A model built without coordinates uses
+    the features in the given order, as one chromosome. Masci et al. 2011, doi:10.1007/978-3-642-21735-7_7.
 
     Raises
     ------
@@ -38,14 +37,14 @@ class Conv1d(Network):
     'transposed'
     """
 
-    channels: tuple[int, ...] = option("channels of each convolution", default=(16, 32), low=1)
-    windows: tuple[int, ...] = option("kernel size, and stride, of each convolution", default=(16, 4), low=2)
-    upsampling: str = option("how the decoder widens its maps", default="transposed", choices=tuple(UPS))
-    activation: str = option("activation of the maps", default="relu", choices=tuple(ACTIVATIONS))
+    channels: tuple[int, ...] = option("number of channels of each convolution", default=(16, 32), low=1)
+    windows: tuple[int, ...] = option("kernel size and stride of each convolution", default=(16, 4), low=2)
+    upsampling: str = option("how the decoder increases resolution", default="transposed", choices=tuple(UPS))
+    activation: str = option("activation after each convolution", default="relu", choices=tuple(ACTIVATIONS))
     norm: str = option(
-        "norm of the maps over channels ('batch': a cell depends on the others in its minibatch)", default="layer", choices=NORMS
+        "norm over channels ('batch': in training, a cell's output depends on its minibatch)", default="layer", choices=NORMS
     )
-    dropout: float = option("share of the maps' entries dropped in training", default=0.0, low=0.0, high=0.95)
+    dropout: float = option("share of hidden units dropped in training", default=0.0, low=0.0, high=0.95)
     covariate_embedding: int = option(
         "length of the vector learned per level of a categorical covariate (0: one-hot columns)", default=0, low=0
     )
@@ -53,12 +52,12 @@ class Conv1d(Network):
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.windows) or not self.channels:
             raise ConfigError(
-                f"network 'conv1d': channels {self.channels} and windows {self.windows} differ in length or are empty; "
-                "allowed: one entry of each per convolution, at least one."
+                f"network 'conv1d': channels is {self.channels} and windows is {self.windows}; "
+                "allowed: tuples of equal length, one entry per convolution, at least one."
             )
 
     def axis(self, ends: Ends) -> Axis:
-        """The axis along which features lie, in whole windows of the last map."""
+        """The genome axis of the features, padded to whole windows of the last map."""
         return Axis.of(ends.data, math.prod(self.windows), ends.rng.device)
 
     def encoder(self, ends: Ends) -> Encoder:
@@ -68,17 +67,17 @@ class Conv1d(Network):
         return ConvolutionDecoder(self, self.axis(ends), ends)
 
     def up(self, axis: Axis, i: int, n_out: int, rng: torch.Generator) -> Up:
-        """The decoder's counterpart of the ``i``-th convolution."""
+        """The decoder's inverse of the ``i``-th convolution."""
         begins = axis.begins(math.prod(self.windows[: i + 1]))
         return UPS[self.upsampling](begins, self.channels[i], n_out, self.windows[i], rng)
 
     def blocks(self) -> list[NormActDrop]:
-        """What follows each map, from the features on."""
+        """Norm, activation and dropout after each convolution, in the order of the encoder."""
         return [NormActDrop(c, self.norm, self.activation, self.dropout) for c in self.channels]
 
 
 class ConvolutionEncoder(Encoder):
-    """Maps of wider and wider windows, then one fully connected layer from the last map."""
+    """Convolutions with ever wider windows, then a fully connected layer."""
 
     def __init__(self, network: Conv1d, axis: Axis, ends: Ends) -> None:
         super().__init__()
@@ -92,12 +91,12 @@ class ConvolutionEncoder(Encoder):
     def rest(self, first: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Tensor:
         x = self.blocks[0](first.reshape(-1, len(self.first.bias)), rng)  # (cells · windows, channels)
         for layer, block in zip(self.deeper, self.blocks[1:], strict=True):
-            x = block(layer(x.view(-1, layer.weight.shape[1])), rng)  # fewer windows, other channels
+            x = block(layer(x.view(-1, layer.weight.shape[1])), rng)  # fewer, wider windows
         return self.last(x.view(len(first), -1), design)
 
 
 class ConvolutionDecoder(Decoder):
-    """From the map of the widest windows to single features."""
+    """A fully connected layer to the widest windows, then up to single features."""
 
     def __init__(self, network: Conv1d, axis: Axis, ends: Ends) -> None:
         channels, rng = network.channels, ends.rng
@@ -116,5 +115,5 @@ class ConvolutionDecoder(Decoder):
         x = self.deepest(z, design).view(-1, self.channels)  # (cells · windows, channels)
         x = self.blocks[0](x, rng)
         for layer, bias, block in zip(self.up, self.biases, self.blocks[1:], strict=True):
-            x = block(layer(x, len(z)) + bias, rng)  # more windows, other channels
+            x = block(layer(x, len(z)) + bias, rng)  # more, narrower windows
         return {name: readout(x, len(z), design) for name, readout in self.readouts.items()}  # (cells, genes) each

@@ -1,4 +1,4 @@
-"""Features in genome order: their places on an axis of whole windows, and layers that go along it."""
+"""Features in genome order: the padded axis on which they lie, and convolutional layers along it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..keys import DataSpec
 from ..layers import uniform
 from ..ops.windows import rearranged, sparse_windows
-from ..records import DataSpec, EncoderInput
+from ..records import EncoderInput
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis on which each chromosome begins at a multiple of ``unit`` places, so that no window spans two.
+    """A genome axis of places, padded so that each chromosome begins at a multiple of ``unit`` and no window spans two.
 
     Attributes
     ----------
     place
-        ``(genes,)`` int64, where each gene is.
+        ``(genes,)`` int64, the place of each gene.
     feature
-        ``(places,)`` int64, which gene is there; −1 for padding.
+        ``(places,)`` int64, the gene at each place; −1 for padding.
     first
-        ``(places / unit,)`` bool: the units that begin a chromosome.
+        ``(places / unit,)`` bool, whether a unit is the first of its chromosome.
     unit
-        Places of the widest window.
+        Number of places in the widest window.
     """
 
     place: Tensor
@@ -38,7 +39,7 @@ class Axis:
 
     @classmethod
     def of(cls, data: DataSpec, unit: int, device: torch.device) -> Axis:
-        """The axis of a model's genes: in ``data.order``, or as they are listed, on one chromosome, where that is empty."""
+        """The axis of a model's genes in ``data.order``; if that is empty, as listed, on one chromosome."""
         order = torch.tensor(data.order or range(data.n_genes), dtype=torch.int64)
         place, begun = torch.empty_like(order), [0]
         for start, stop in pairwise((0, *data.breaks, data.n_genes)):
@@ -54,14 +55,14 @@ class Axis:
         return len(self.first)
 
     def begins(self, size: int) -> Tensor:
-        """``(places / size,)`` bool: which windows of so many places, a divisor of the unit, begin a chromosome."""
+        """``(places / size,)`` bool: whether a window of ``size`` places, a divisor of the unit, begins a chromosome."""
         apart = self.first.new_zeros(len(self.first), self.unit // size)
         apart[:, 0] = self.first
         return apart.flatten()
 
 
 class FirstConvolution(nn.Module):
-    """The sparse layer of a convolutional encoder: stride = kernel size; covariates shift each channel, windows alike."""
+    """First convolution, from sparse counts, with stride = kernel size; covariates shift a channel equally in all windows."""
 
     place: Tensor
     feature: Tensor
@@ -76,7 +77,7 @@ class FirstConvolution(nn.Module):
         self.register_buffer("feature", axis.feature, persistent=False)
 
     def forward(self, seen: EncoderInput, design: Tensor | None, rng: torch.Generator | None) -> Tensor:
-        """``(cells, windows · channels)``; the channels of a window lie together."""
+        """``(cells, windows · channels)``, with the channels of a window next to each other; noise draws from ``rng``."""
         out = sparse_windows(seen.counts, self.weight, self.place, self.n_windows)
         if seen.shift is not None:
             out = out - seen.of_cell(self._of_dense(seen.shift))
@@ -86,23 +87,23 @@ class FirstConvolution(nn.Module):
         return (out.view(len(out), self.n_windows, -1) + level.view(-1, 1, len(self.bias))).flatten(1)
 
     def jacobian_sq(self, u: Tensor) -> Tensor:
-        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, windows · channels)``; the input is what the encoder sees."""
+        """‖uᵀ ∂out/∂input‖² ``(cells,)`` for ``u`` ``(cells, windows · channels)``, where the input is on the encoder's scale."""
         back = (u.reshape(-1, len(self.bias)) @ self.weight.T).view(len(u), len(self.feature))  # (cells, places)
         return back.square() @ (self.feature >= 0).to(u.dtype)
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
-        """What N(0, 1) noise on every gene, zeros too, becomes ``(n, windows · channels)``: N(0, JᵀJ) of the layer's Jacobian."""
+        """Draws ``(n, windows · channels)`` of what N(0, 1) noise on every gene, zeros included, adds to the output."""
         drawn = torch.randn(n, len(self.place), generator=rng, device=rng.device, dtype=self.weight.dtype)
         return self._of_dense(drawn)
 
     def _of_dense(self, x: Tensor) -> Tensor:
-        """The convolution of a few dense rows ``(n, genes)``."""
+        """The convolution of dense rows ``(n, genes)``."""
         spread = rearranged(x, self.feature, self.place)  # (n, places)
         return (spread.view(-1, len(self.weight)) @ self.weight).view(len(x), self.n_windows * len(self.bias))
 
 
 class Up(nn.Module, ABC):
-    """From a map of windows to one with ``size`` windows in the place of each; no bias."""
+    """A step to higher resolution: each window becomes ``size`` windows. No bias."""
 
     def __init__(self, size: int, n_out: int) -> None:
         super().__init__()
@@ -110,11 +111,11 @@ class Up(nn.Module, ABC):
 
     @abstractmethod
     def inputs(self, x: Tensor, cells: int) -> Tensor:
-        """What of a map ``(cells · windows, n_in)`` a window of the next one depends on: ``(cells · windows, width)``."""
+        """The inputs on which each new window depends, ``(cells · windows, width)``, from ``(cells · windows, n_in)``."""
 
     @abstractmethod
     def matrix(self) -> Tensor:
-        """``(width, size · n_out)``."""
+        """The weights as one matrix, ``(width, size · n_out)``."""
 
     def forward(self, x: Tensor, cells: int) -> Tensor:
         """``(cells · windows · size, n_out)``."""
@@ -122,7 +123,7 @@ class Up(nn.Module, ABC):
 
 
 class Transposed(Up):
-    """A transposed convolution whose stride is its kernel size: a window sees the one above it."""
+    """A transposed convolution with stride = kernel size: a new window depends only on the window that contains it."""
 
     def __init__(self, begins: Tensor, n_in: int, n_out: int, size: int, rng: torch.Generator) -> None:
         super().__init__(size, n_out)
@@ -136,10 +137,10 @@ class Transposed(Up):
 
 
 class Upsampled(Up):
-    """Nearest upsampling, then a convolution over 2 · ⌊size / 2⌋ + 1 windows, zero beyond a chromosome's ends.
+    """Nearest-neighbour upsampling, then a convolution over 2 · ⌊size / 2⌋ + 1 windows, zero-padded at chromosome ends.
 
-    The two are one linear map of a window and its neighbours, so that the upsampled map is never made: what the taps of the
-    convolution find under them at each of the ``size`` places is the window itself or a neighbour.
+    Both steps together are one linear map of a window and its two neighbours: under each tap of the convolution lies a copy of
+    the window or of a neighbour. The upsampled map is therefore never computed.
     """
 
     taken: Tensor
@@ -154,7 +155,7 @@ class Upsampled(Up):
         taken = nn.functional.one_hot((place + tap - reach).div(size, rounding_mode="floor") + 1, 3)  # (taps, size, 3)
         dtype, device = self.weight.dtype, begins.device
         self.register_buffer("taken", taken.to(device, dtype), persistent=False)
-        self.register_buffer("lefts", (~begins)[:, None].to(dtype), persistent=False)  # 0 where none is to the left
+        self.register_buffer("lefts", (~begins)[:, None].to(dtype), persistent=False)  # 0 where there is no left neighbour
         self.register_buffer("rights", (~begins).roll(-1)[:, None].to(dtype), persistent=False)
 
     def inputs(self, x: Tensor, cells: int) -> Tensor:
@@ -169,7 +170,7 @@ UPS: dict[str, type[Transposed] | type[Upsampled]] = {"transposed": Transposed, 
 
 
 class GenomeReadout(nn.Module):
-    """A read-out along the genome: the last step up to single features, with a bias and covariate effects per feature."""
+    """Read-out layer along the genome: the last step, to single features, with a bias and covariate effects per feature."""
 
     place: Tensor
     feature: Tensor
@@ -183,7 +184,7 @@ class GenomeReadout(nn.Module):
         self.register_buffer("feature", axis.feature, persistent=False)
 
     def forward(self, x: Tensor, cells: int, design: Tensor | None) -> Tensor:
-        """``(cells, genes)`` from the map of the first windows, ``(cells · windows, channels)``; padding is dropped."""
+        """``(cells, genes)`` from the narrowest windows ``(cells · windows, channels)``; padding is dropped."""
         along = self.up(x, cells).view(cells, -1)  # (cells, places)
         value = rearranged(along, self.place, self.feature) + self.bias
         return value if self.design is None or design is None else value + design @ self.design.T

@@ -1,18 +1,17 @@
-"""A linear map each way."""
+"""A linear encoder and a linear decoder."""
 
 from __future__ import annotations
 
 from ..layers import NormActDrop
 from ..parts import option, part
-from .base import Decoder, Encoder, Ends, Network
-from .feedforward import FeedForwardDecoder, FeedForwardEncoder
+from .base import Decoder, Encoder, Ends, FeedForwardDecoder, FeedForwardEncoder, Network
 
 
 @part("network", "linear")
 class Linear(Network):
-    """One linear map each way: with a Gaussian likelihood PCA (Baldi & Hornik 1989), with counts a generalised PCA."""
+    """Linear encoder and decoder: PCA with a Gaussian likelihood (Baldi & Hornik 1989), generalised PCA with counts."""
 
-    nonnegative: bool = option("gene loadings are not negative, so that a factor only adds (Seninge 2021)", default=False)
+    nonnegative: bool = option("nonnegative gene loadings: a factor can only increase expression (Seninge 2021)", default=False)
 
     def encoder(self, ends: Ends) -> Encoder:
         return FeedForwardEncoder(ends.data.n_genes, ends.n_stats, ends.n_design, (), _no_hidden, ends.rng)
@@ -22,4 +21,4 @@ class Linear(Network):
 
 
 def _no_hidden(width: int) -> NormActDrop:
-    raise AssertionError(f"a linear network has no hidden layer (width {width})")
+    raise AssertionError(f"a linear network has no hidden layer, but one of width {width} was requested")

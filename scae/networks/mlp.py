@@ -1,19 +1,19 @@
-"""Fully connected layers."""
+"""Multilayer perceptrons."""
 
 from __future__ import annotations
 
 from ..layers import ACTIVATIONS, NORMS, NormActDrop
 from ..parts import option, part
-from .base import Decoder, Encoder, Ends, Network
-from .feedforward import FeedForwardDecoder, FeedForwardEncoder
+from .base import Decoder, Encoder, Ends, FeedForwardDecoder, FeedForwardEncoder, Network
 
 
 @part("network", "mlp")
 class MLP(Network):
-    """Fully connected layers (Hinton & Salakhutdinov 2006); covariates join at every hidden layer.
+    """Fully connected layers (Hinton & Salakhutdinov 2006); covariates are an additional input of every hidden layer.
 
-    For ``residual`` see He 2016, doi:10.1109/CVPR.2016.90. ``nonnegative`` makes the loadings of a linear decoder
-    (``decoder_hidden=()``) readable as gene programmes that only add, as in Seninge 2021, doi:10.1038/s41467-021-26017-0.
+    With ``decoder_hidden=()`` the decoder is linear and its weights are gene loadings. ``nonnegative`` restricts them to gene
+    programmes that only increase expression, as in Seninge 2021, doi:10.1038/s41467-021-26017-0. For ``residual`` see He 2016,
+    doi:10.1109/CVPR.2016.90.
 
     Examples
     --------
@@ -23,21 +23,21 @@ class MLP(Network):
 
     hidden: tuple[int, ...] = option("widths of the encoder's hidden layers", default=(128,), low=1)
     decoder_hidden: tuple[int, ...] | None = option(
-        "widths of the decoder's hidden layers (none: the encoder's in reverse)", default=None, low=1
+        "widths of the decoder's hidden layers (none: those of the encoder in reverse)", default=None, low=1
     )
     activation: str = option("activation of hidden layers", default="relu", choices=tuple(ACTIVATIONS))
     norm: str = option(
-        "norm of hidden layers ('batch': a cell depends on the others in its minibatch)", default="layer", choices=NORMS
+        "norm of hidden layers ('batch': in training, a cell's output depends on its minibatch)", default="layer", choices=NORMS
     )
     dropout: float = option("share of hidden units dropped in training", default=0.0, low=0.0, high=0.95)
-    encode_covariates: bool = option("covariates also enter the encoder", default=True)
-    readout_covariates: bool = option("covariates also shift each gene's read-out", default=True)
+    encode_covariates: bool = option("the encoder sees the covariates", default=True)
+    readout_covariates: bool = option("covariates also enter the read-out layers", default=True)
     covariate_embedding: int = option(
         "length of the vector learned per level of a categorical covariate (0: one-hot columns)", default=0, low=0
     )
-    n_decoders: int = option("decoders of one latent; losses and means are averaged over them (Tran 2021)", default=1, low=1)
-    residual: bool = option("a hidden layer as wide as the one before adds to it (He 2016)", default=False)
-    nonnegative: bool = option("loadings of the mean's read-out are not negative (Seninge 2021)", default=False)
+    n_decoders: int = option("number of decoders; losses and means are averaged over them (Tran 2021)", default=1, low=1)
+    residual: bool = option("residual connections between hidden layers of equal width (He 2016)", default=False)
+    nonnegative: bool = option("nonnegative weights of the mean's read-out layer (Seninge 2021)", default=False)
 
     def encoder(self, ends: Ends) -> Encoder:
         n_design = ends.n_design if self.encode_covariates else 0
@@ -51,7 +51,7 @@ class MLP(Network):
             ends,
             widths,
             self._block,
-            readout_covariates=self.readout_covariates or not widths,  # a linear decoder has no other place for them
+            readout_covariates=self.readout_covariates or not widths,  # a linear decoder has no hidden layer for them
             residual=self.residual,
             nonnegative=self.nonnegative,
         )

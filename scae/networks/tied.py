@@ -1,4 +1,4 @@
-"""A decoder that shares its weights with the encoder."""
+"""A decoder that shares the encoder's weights."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop
 from ..parts import option, part
-from .base import Decoder, Encoder, Ends, Network
-from .feedforward import FeedForwardEncoder
+from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
 @part("network", "tied")
 class Tied(Network):
-    """The decoder's weights are the encoder's, transposed (Vincent 2010); without hidden layers: linear and tied.
+    """Tied weights: the decoder uses the encoder's weight matrices, transposed (Vincent 2010). Linear with ``hidden=()``.
 
     Raises
     ------
     ConfigError
-        If ``tied_layers`` is more than there are layers.
+        If ``tied_layers`` exceeds the number of layers.
 
     Examples
     --------
-    >>> Tied(hidden=(64,), tied_layers=1).tied_layers  # the gene loadings are shared, the layer at the latent is not
+    >>> Tied(hidden=(64,), tied_layers=1).tied_layers  # the gene loadings are shared, the layer next to the latent is not
     1
     """
 
     hidden: tuple[int, ...] = option("widths of the hidden layers", default=(128,), low=1)
     activation: str = option("activation of hidden layers", default="relu", choices=tuple(ACTIVATIONS))
     norm: str = option(
-        "norm of hidden layers ('batch': a cell depends on the others in its minibatch)", default="layer", choices=NORMS
+        "norm of hidden layers ('batch': in training, a cell's output depends on its minibatch)", default="layer", choices=NORMS
     )
     dropout: float = option("share of hidden units dropped in training", default=0.0, low=0.0, high=0.95)
-    tied_layers: int | None = option("layers that share weights, counted from the genes (none: all)", default=None, low=1)
+    tied_layers: int | None = option("number of tied layers, counted from the genes (none: all)", default=None, low=1)
 
     def __post_init__(self) -> None:
         layers = len(self.hidden) + 1
         if self.tied_layers is not None and self.tied_layers > layers:
             raise ConfigError(
-                f"network 'tied': tied_layers is {self.tied_layers}, but hidden {self.hidden} makes {layers} "
+                f"network 'tied': tied_layers is {self.tied_layers}, but with hidden {self.hidden} there are {layers} "
                 f"layer{'s' * (layers > 1)}; allowed: 1 to {layers}, or None for all."
             )
 
@@ -60,32 +59,32 @@ class Tied(Network):
 
 
 def decoder_matrices(encoder: FeedForwardEncoder, n_latent: int) -> list[Tensor]:
-    """An encoder's weight matrices as its decoder uses them, ``(out, in)`` each, from the genes on."""
+    """An encoder's weight matrices as its decoder uses them, ``(out, in)`` each, starting at the genes."""
     down = [encoder.first.weight] + [layer.weight.T for layer in encoder.deeper]
-    return [*down[:-1], down[-1][:, :n_latent]]  # the bottleneck may get more numbers than the latent
+    return [*down[:-1], down[-1][:, :n_latent]]  # the encoder may have more outputs than the latent has dimensions
 
 
 class TiedDecoder(Decoder):
-    """An encoder read backwards: weight matrices are used twice, biases are the decoder's own.
+    """The encoder in reverse: weight matrices are shared with the encoder, biases are not.
 
     Parameters
     ----------
     ends
-        What is connected.
+        Sizes and names of inputs and outputs.
     hidden
         Widths of the encoder's hidden layers.
     tied
-        How many layers share weights, counted from the genes.
+        Number of layers that share weights, counted from the genes.
     matrices
-        The encoder's matrices, asked for at each use since they change in training.
+        Returns the encoder's current matrices, which change in training.
     blocks
-        What follows the hidden layers, from the latent on.
+        Norm, activation and dropout after each hidden layer, starting at the latent.
     """
 
     def __init__(
         self, ends: Ends, hidden: tuple[int, ...], tied: int, matrices: Callable[[], list[Tensor]], blocks: list[NormActDrop]
     ) -> None:
-        widths = (*hidden, ends.n_latent)  # from the genes on; a layer that is tied has no weight of its own
+        widths = (*hidden, ends.n_latent)  # starting at the genes; a tied layer has no weight of its own
         up = [Dense(widths[i] if i >= tied else 0, widths[i - 1], 0, ends.rng) for i in range(1, len(widths))]
         super().__init__(
             {
@@ -98,10 +97,10 @@ class TiedDecoder(Decoder):
         self.blocks = cast(list[NormActDrop], nn.ModuleList(blocks))
 
     def weights(self) -> list[Tensor]:
-        """The decoder's matrices from the genes on, ``(out, in)`` each."""
+        """The decoder's matrices, ``(out, in)`` each, starting at the genes."""
         first, *deeper = self.matrices()
         own = [layer.weight for layer in reversed(self.up)]
-        return [first] + [mine if mine.shape[1] else shared for shared, mine in zip(deeper, own, strict=True)]
+        return [first] + [free if free.shape[1] else shared for shared, free in zip(deeper, own, strict=True)]
 
     def latent_weights(self) -> Tensor:
         return self.weights()[-1]

@@ -1,4 +1,4 @@
-"""Costs of presence: any count above zero is one. From a logit, or from the logarithm of the probability, ``(cells, genes)``."""
+"""Bernoulli cost of presence (any count above zero), from the logit or the log of the probability, ``(cells, genes)``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,5 @@ def _present(log_p: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
 
 
 bernoulli_nll = SparseCost(_absent_by_logit, bernoulli_stored, _present_by_logit)  # −log Bernoulli(x > 0; σ(logit))
-probability_nll = SparseCost(
-    _absent, probability_stored, _present
-)  # −log Bernoulli(x > 0; p), log p < 0: for products of probabilities
+# −log Bernoulli(x > 0; p) from log p < 0, for products of probabilities
+probability_nll = SparseCost(_absent, probability_stored, _present)

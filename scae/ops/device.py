@@ -1,4 +1,4 @@
-"""Where tensors are worked on, and by how many threads: the only code that asks torch for either."""
+"""Device and number of threads: the only code that asks torch for either."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..errors import ConfigError
 
 
 def resolve_device(name: str) -> torch.device:
-    """``"auto"`` is CUDA where there is one, otherwise the CPU; any other name is torch's.
+    """The device of a name: ``"auto"`` for CUDA if available and otherwise the CPU, or any name that torch knows.
 
     Raises
     ------
     ConfigError
-        If there is no such device.
+        If this machine does not have the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,10 +32,10 @@ def resolve_device(name: str) -> torch.device:
 
 @contextmanager
 def thread_count() -> Iterator[None]:
-    """One thread count for kernels and torch in a ``with`` block: the one of :func:`scae.threads.use`.
+    """Use the thread count of :func:`scae.threads.use` for kernels and torch within a ``with`` block.
 
-    Without one, kernels use what the scheduler grants and torch uses one thread. Torch's threads spin while they wait for each
-    other; on a machine with other load that made a fit 25 times slower, and on a quiet one they gain a fifth.
+    If none is set, kernels use the number of threads that the scheduler grants and torch uses one. Torch's threads spin while
+    they wait for each other: this makes fits 25 times slower on a busy machine, and only a fifth faster on an idle one.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads.asked() or 1)

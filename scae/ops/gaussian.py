@@ -1,4 +1,4 @@
-"""Gaussian cost: the target is never made dense, and backward needs only one matrix of residuals."""
+"""Gaussian cost of sparse values: the target is never made dense, and the backward pass needs one matrix of residuals."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def gaussian_nll(mean: Tensor, log_sd: Tensor, values: Counts, shift: Tensor | N
     mean
         ``(cells, genes)``.
     log_sd
-        ``(genes,)``, or ``(1,)`` for one of all genes.
+        ``(genes,)``, or ``(1,)`` if shared by all genes.
     values
         The observed values x, as CSR.
     shift
-        ``(1, genes)`` or ``(cells, genes)``, subtracted from all of them, zeros included; None for nothing.
+        ``(1, genes)`` or ``(cells, genes)``, subtracted from all values, zeros included; None for no shift.
 
     Returns
     -------
@@ -41,13 +41,13 @@ class _Gaussian(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean: Tensor, log_sd: Tensor, values: Counts, shift: Tensor | None) -> Tensor:
         precision = torch.exp(-log_sd)
-        z = mean.clone() if shift is None else mean + shift.detach()  # as if all values were zero
+        z = mean.clone() if shift is None else mean + shift.detach()  # residuals as if all values were zero
         if z.device.type == "cpu":
             arrays = (t.detach().numpy() for t in (values.indptr, values.gene, values.value, z))
             threads.run(less_stored, len(values), *arrays, work=values.value.shape[0])
         else:
             z.index_put_((values.cell, values.gene), -values.value, accumulate=True)
-        z *= precision  # (cells, genes): how many standard deviations the mean lies above the value
+        z *= precision  # (cells, genes): (mean − value) / sd
         ctx.save_for_backward(z, precision)
         ctx.shared = log_sd.shape[0] == 1
         n_genes = mean.shape[1]

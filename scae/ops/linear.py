@@ -1,4 +1,4 @@
-"""Sparse counts × weights: the first layer of every encoder."""
+"""Sparse counts times weights: the first layer of every encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..records import Counts
 
 
 def sparse_linear(counts: Counts, weight: Tensor) -> Tensor:
-    """``X @ weight`` for stored values X; gradient for the weight only.
+    """``X @ weight`` for sparse X; the gradient is for the weight only.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Multinomial draws from the generator of a fit, which torch's own multinomial of counts does not take."""
+"""Multinomial draws from a given generator, which ``torch.distributions.Multinomial`` does not support."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch.nn.functional import pad
 
 
 def multinomial(total: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
-    """Multinomial draws by binomial draws: halves of the genes, halves of halves, and so on.
+    """Multinomial draws by recursive binomial splits: between halves of the genes, then halves of halves, and so on.
 
     Parameters
     ----------
     total
-        ``(cells,)``, whole numbers.
+        ``(cells,)``, total counts, whole numbers.
     share
         ``(cells, genes)``, probabilities that sum to one.
     rng
-        Where draws come from.
+        Source of all random draws.
 
     Returns
     -------

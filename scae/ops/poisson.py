@@ -1,6 +1,6 @@
-"""Costs of molecules that are Poisson, whether they are counted or only seen to be there; a zero costs μ nats.
+"""Costs of Poisson molecules, of which either the number or only the presence is observed; a zero costs μ nats.
 
-Both take log μ ``(cells, genes)``, the logarithm of the expected molecules, and a batch of counts.
+Both take log μ ``(cells, genes)``, the log of the expected number of molecules, and the counts of some cells.
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ def _present(log_mu: Tensor, x: Tensor) -> Pair:  # noqa: ARG001
 
 
 poisson_nll = SparseCost(_zero, poisson_stored, _counted)  # −log Poisson(x; μ)
-presence_nll = SparseCost(_zero, presence_stored, _present)  # −log P(Poisson(μ) > 0) where x > 0: the complementary log-log link
+presence_nll = SparseCost(_zero, presence_stored, _present)  # −log P(Poisson(μ) > 0) where x > 0; complementary log-log link

@@ -1,4 +1,4 @@
-"""Costs of one read-out: those of a zero everywhere, then those of stored counts in their places."""
+"""Costs that depend on one read-out: the cost of a zero everywhere, overwritten at stored counts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class SparseCost:
-    """Negative log probability of a count given one read-out, and its slope in that read-out.
+    """Negative log probability of a count given one read-out, and its derivative.
 
     Attributes
     ----------
     zero
-        Read-outs ``(cells, genes)`` to cost and slope of a zero, in memory of their own.
+        Cost of a zero and its derivative, from read-outs ``(cells, genes)``; both newly allocated.
     stored
-        The kernel that writes cost and slope of counts above zero, on the CPU.
+        Kernel for the CPU that writes cost and derivative at counts above zero.
     at
-        The same elsewhere: read-outs and counts ``(stored,)`` in float64 to cost and slope.
+        The same for other devices: cost and derivative from read-outs and counts ``(stored,)``, float64.
     """
 
     zero: Callable[[Tensor], Pair]
@@ -34,7 +34,7 @@ class SparseCost:
     at: Callable[[Tensor, Tensor], Pair]
 
     def __call__(self, raw: Tensor, counts: Counts) -> Tensor:
-        """The costs ``(cells,)``, nats, summed over genes, of a batch's counts given read-outs ``(cells, genes)``."""
+        """Cost ``(cells,)`` of counts given read-outs ``(cells, genes)``, nats, summed over genes."""
         return _SparseCost.apply(raw, counts, self)
 
 
@@ -46,9 +46,9 @@ class _SparseCost(torch.autograd.Function):
             tensors = (counts.indptr, counts.gene, counts.value, raw.contiguous(), cost, slope)
             threads.run(of.stored, len(counts), *(t.detach().numpy() for t in tensors), work=8 * counts.value.shape[0])
         else:
-            some = counts.value > 0
-            cell, gene = counts.cell[some], counts.gene[some]
-            here = of.at(raw[cell, gene].double(), counts.value[some].double())
+            positive = counts.value > 0
+            cell, gene = counts.cell[positive], counts.gene[positive]
+            here = of.at(raw[cell, gene].double(), counts.value[positive].double())
             cost[cell, gene], slope[cell, gene] = (t.to(cost.dtype) for t in here)
         ctx.save_for_backward(slope)
         return cost.sum(1)

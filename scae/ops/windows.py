@@ -1,4 +1,4 @@
-"""Windows of an axis on which features have places: a convolution from CSR, and the way from places back to features."""
+"""Convolution of sparse counts over windows of an axis, and the mapping between features and their places on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNKS = 16
 
 
 def sparse_windows(counts: Counts, kernel: Tensor, place: Tensor, n_windows: int) -> Tensor:
-    """A one-dimensional convolution of stored values, stride = kernel size; gradient for the kernel only.
+    """A one-dimensional convolution of sparse values with stride = kernel size; the gradient is for the kernel only.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ def sparse_windows(counts: Counts, kernel: Tensor, place: Tensor, n_windows: int
     kernel
         ``(size, channels)``.
     place
-        ``(genes,)`` int64, the place of each gene on the axis, below ``n_windows · size``.
+        ``(genes,)`` int64, the place of each gene on the axis, less than ``n_windows · size``.
     n_windows
-        Windows of ``size`` places on the axis.
+        Number of windows of ``size`` places.
 
     Returns
     -------
     Tensor
-        ``(cells, n_windows · channels)``; the channels of a window lie together. An empty window is zero.
+        ``(cells, n_windows · channels)``, with the channels of a window next to each other. An empty window is zero.
     """
     return _SparseWindows.apply(counts, kernel, place // len(kernel), place % len(kernel), n_windows)
 
@@ -67,16 +67,18 @@ class _SparseWindows(torch.autograd.Function):
 
 
 def rearranged(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """The columns of ``x`` in another order, zero where there is none; torch's own gradient would add column by column.
+    """Columns of ``x`` in another order, zero where ``index`` is −1.
+
+    Each column is used at most once, so the gradient is a rearrangement too, which is faster than torch's scatter-add.
 
     Parameters
     ----------
     x
         ``(cells, n)``.
     index
-        ``(m,)`` int64, which column of ``x`` each column of the result is, no two alike; −1 for zeros.
+        ``(m,)`` int64, the column of ``x`` for each column of the result, each at most once; −1 for zeros.
     inverse
-        ``(n,)`` int64, where each column of ``x`` has gone; −1 for nowhere.
+        ``(n,)`` int64, the column of the result for each column of ``x``; −1 for none.
 
     Returns
     -------

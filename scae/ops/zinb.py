@@ -1,7 +1,7 @@
-"""Zero-inflated negative-binomial cost of a batch of counts: lgamma at stored entries only.
+"""Zero-inflated negative binomial cost of sparse counts, with lgamma at stored counts only.
 
-A zero has probability π + (1 − π) NB(0), so its cost is a function of the NB's cost c of a zero and of the logit ℓ of π:
-softplus(ℓ) − log(e^ℓ + e^−c). A count costs softplus(ℓ) more than under the NB.
+A zero has probability π + (1 − π) NB(0). With ℓ the logit of π and c the NB cost of a zero, its cost is
+softplus(ℓ) − log(e^ℓ + e^−c). A count above zero costs softplus(ℓ) more than under the NB.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def zinb_nll(log_mu: Tensor, log_theta: Tensor, logit: Tensor, counts: Counts) -
     Parameters
     ----------
     log_mu
-        ``(cells, genes)``, log of the expected counts where they are not inflated zeros.
+        ``(cells, genes)``, log of the expected counts of the NB component.
     log_theta
         ``(genes,)`` or ``(cells, genes)``, log of the inverse dispersion θ (variance μ + μ²/θ).
     logit
-        ``(cells, genes)``, logit of the weight π of the point at zero.
+        ``(cells, genes)``, logit of π, the probability of an extra zero.
     counts
         The observed counts.
 
@@ -42,12 +42,12 @@ class _ZINB(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, log_mu: Tensor, log_theta: Tensor, logit: Tensor, counts: Counts) -> Tensor:
         theta, cost, slope_mu, slope_theta = zeros(log_mu, log_theta)
-        inflated = (logit + cost).sigmoid_()  # probability that a zero is of the other cause
+        inflated = (logit + cost).sigmoid_()  # posterior probability that a zero is an extra zero
         log_zero = torch.logaddexp(logit, -cost)
         put_stored(counts, log_mu, log_theta, theta, cost, slope_mu, slope_theta)
-        some = counts.value > 0
-        cell, gene = (counts.cell, counts.gene) if some.all() else (counts.cell[some], counts.gene[some])
-        log_zero[cell, gene] = -cost[cell, gene]  # from here on the log of what a count is multiplied with 1 − π
+        stored = counts.value > 0
+        cell, gene = (counts.cell, counts.gene) if stored.all() else (counts.cell[stored], counts.gene[stored])
+        log_zero[cell, gene] = -cost[cell, gene]  # from here on: log of what multiplies 1 − π
         inflated[cell, gene] = 0.0
         total = softplus(logit, threshold=40.0).sub_(log_zero).sum(1)
         slope_logit = logit.sigmoid().sub_(inflated)

@@ -1,4 +1,4 @@
-"""What a preset is, and finding one by name."""
+"""Presets and how to find them by name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..plan import TrainPlan
 
 @dataclass(frozen=True)
 class Preset:
-    """An architecture and a plan to train it with.
+    """An architecture and its training plan.
 
     Attributes
     ----------
     spec, plan
-        What the model is, and how it is trained.
+        Architecture and training plan.
     paper
-        Where it is from.
+        References.
     genes
-        A first model, fitted to all genes, that says which of them are modelled; None: all.
+        A first model, fitted to all genes, whose loadings select the genes to model; None for all genes.
     n_genes
-        How many it keeps: those whose loadings vary most. No more genes than that: nothing to choose.
+        Number of genes to select: those with the most variable loadings. Data with at most this many genes keep all.
     """
 
     spec: ModelSpec
@@ -46,7 +46,7 @@ def _load() -> None:
 
 
 def preset(name: str) -> Callable[[Callable[[], Preset]], Callable[[], Preset]]:
-    """Enter a function that makes a preset under a name; its first line is what the catalogue says of it."""
+    """Decorator that registers a function that returns a preset; its docstring's first line is the preset's description."""
 
     def enter(make: Callable[[], Preset]) -> Callable[[], Preset]:
         _PRESETS[name] = make, (make.__doc__ or "").strip().split("\n")[0]
@@ -56,7 +56,7 @@ def preset(name: str) -> Callable[[Callable[[], Preset]], Callable[[], Preset]]:
 
 
 def names() -> dict[str, str]:
-    """Every preset's name with its one line."""
+    """Names of all presets with their one-line descriptions."""
     _load()
     return {name: line for name, (_, line) in _PRESETS.items()}
 
@@ -67,7 +67,7 @@ def find(name: str) -> Preset:
     Raises
     ------
     MissingKeyError
-        If there is none of that name.
+        If there is no preset of that name; lists those that exist.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Codes of other kinds: quantised, sparse, contractive, binary."""
+"""Other latents: quantised, sparse, contractive, binary."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ _THINNED = Thinning(low=0.3, high=0.9)
 
 
 def _coded(bottleneck: Bottleneck, paper: str, network: Network, corruption: Corruption = _THINNED) -> Preset:
-    """NB counts of thinned cells through a bottleneck of another kind; no part of its cost is warmed up but a KL term."""
+    """NB counts with thinning corruption and the given bottleneck and network."""
     return Preset(ModelSpec(corruption=corruption, network=network, bottleneck=bottleneck), TrainPlan(), paper)
 
 
 @preset("vqvae")
 def vqvae() -> Preset:
-    """Vector quantisation: each cell is one of 64 learned codes, which embed also writes to obs."""
+    """VQ-VAE: each cell is assigned to one of 64 learned codes, which embed also writes to obs."""
     network = MLP(dropout=0.1, encode_covariates=False)
     return _coded(VQ(dim=32, n_codes=64), "van den Oord 2017, doi:10.48550/arXiv.1711.00937", network)
 
 
 @preset("sparse")
 def sparse() -> Preset:
-    """Sparse by an L1 cost: 64 gene programmes (a linear decoder with unit-norm columns), of which a cell uses few."""
+    """Sparse coding (L1): 64 gene programmes (linear decoder, unit-norm columns), of which each cell uses few."""
     network = MLP(decoder_hidden=(), dropout=0.1, encode_covariates=False)
     return _coded(Sparse(dim=64, weight=0.1), "Olshausen & Field 1996, doi:10.1038/381607a0", network)
 
 
 @preset("sparse_kl")
 def sparse_kl() -> Preset:
-    """Sparse by a target rate: 64 sigmoid units, each on in one cell of twenty."""
+    """Sparse autoencoder (KL): 64 sigmoid units with a target mean activation of 0.05."""
     network = MLP(dropout=0.1, encode_covariates=False)
     return _coded(SparseKL(dim=64, weight=10.0), "Lee, Ekanadham & Ng 2007, NIPS 20, 873–880", network)
 
 
 @preset("contractive")
 def contractive() -> Preset:
-    """Contractive: the code's Jacobian is a cost, on tied weights so that it cannot be evaded; no other corruption."""
+    """Contractive autoencoder: penalised Jacobian of the latent, tied weights, no corruption."""
     return _coded(Contractive(dim=32, weight=1.0), "Rifai 2011, doi:10.5555/3104482.3104587", Tied(norm="none"), NoCorruption())
 
 
 @preset("binary")
 def binary() -> Preset:
-    """Semantic hashing: 64 bits a cell, whose Hamming distance tells cells apart."""
+    """Semantic hashing: 64 bits per cell, compared by Hamming distance."""
     network = MLP(dropout=0.1, encode_covariates=False)
     return _coded(Binary(dim=64, beta=0.2), "Salakhutdinov & Hinton 2009, doi:10.1016/j.ijar.2008.11.006", network)
 
 
 @preset("tied")
 def tied() -> Preset:
-    """Denoising autoencoder with tied weights: counts masked at random, the decoder is the encoder transposed."""
+    """Denoising autoencoder with tied weights: counts are masked at random, the decoder is the encoder transposed."""
     return _coded(Deterministic(dim=32), "Vincent 2010, doi:10.5555/1756006.1953039", Tied(), Masking(0.3))

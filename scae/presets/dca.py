@@ -28,35 +28,35 @@ def _dca(likelihood: Likelihood) -> Preset:
 
 @preset("dca")
 def dca() -> Preset:
-    """Deep count autoencoder: NB with a dispersion a cell and gene, 64-32-64."""
+    """Deep count autoencoder (64-32-64): NB with one dispersion per cell and gene."""
     return _dca(NB(link="exp", dispersion="gene-cell"))
 
 
 @preset("dca-nb")
 def dca_nb() -> Preset:
-    """Deep count autoencoder with one dispersion a gene."""
+    """Deep count autoencoder: NB with one dispersion per gene."""
     return _dca(NB(link="exp"))
 
 
 @preset("dca-zinb")
 def dca_zinb() -> Preset:
-    """Deep count autoencoder with zero inflation and one dispersion a gene."""
+    """Deep count autoencoder: zero-inflated NB with one dispersion per gene."""
     return _dca(ZINB(link="exp"))
 
 
 @preset("dca-zinb-conddisp")
 def dca_zinb_conddisp() -> Preset:
-    """Deep count autoencoder with zero inflation and a dispersion a cell and gene."""
+    """Deep count autoencoder: zero-inflated NB with one dispersion per cell and gene."""
     return _dca(ZINB(link="exp", dispersion="gene-cell"))
 
 
 @preset("dca-poisson")
 def dca_poisson() -> Preset:
-    """Deep count autoencoder with Poisson counts."""
+    """Deep count autoencoder: Poisson counts."""
     return _dca(Poisson(link="exp"))
 
 
 @preset("dca-normal")
 def dca_normal() -> Preset:
-    """Deep count autoencoder with squared error on counts."""
+    """Deep count autoencoder: squared error on counts."""
     return _dca(GaussianLikelihood(target_scale="counts"))

@@ -14,10 +14,10 @@ _PAPER = "Tran 2021, doi:10.1038/s41467-021-21312-2"
 
 @preset("scdha")
 def scdha() -> Preset:
-    """scDHA: genes chosen by a non-negative linear autoencoder, then a VAE of 15 dimensions with two decoders."""
-    # Departures: the loadings of the decoder are held from zero up, not those of the encoder; a gene is weighed by their variance
-    # as there. The second stage has scae's norm, schedule and held-out cells. There at most 5,000 cells are trained on, which is
-    # TrainPlan(max_cells=5000) and not the default here, because a pass over all cells is affordable.
+    """scDHA: genes selected by a nonnegative linear autoencoder, then a 15-dimensional VAE with two decoders."""
+    # Differences from the original: the decoder's weights are nonnegative, not the encoder's; genes are ranked by the variance of
+    # these weights, as there. The second stage uses scae's norm, schedule and held-out cells. The original trains on at most
+    # 5,000 cells; here that would be TrainPlan(max_cells=5000), but training on all cells is affordable.
     weights = ModelSpec(network=Linear(nonnegative=True), bottleneck=Deterministic(dim=50), likelihood=GaussianLikelihood())
     spec = ModelSpec(
         network=MLP(hidden=(64,), n_decoders=2),

@@ -14,7 +14,7 @@ from .base import Preset, preset
 
 
 def _vae(beta: float, decoder: tuple[int, ...], plan: TrainPlan) -> Preset:
-    """A β-VAE that sees thinned counts and explains the full ones; where there are batches, centred and matched."""
+    """A β-VAE that reconstructs counts from thinned ones; with a batch key, it centres inputs and matches latents of batches."""
     spec = ModelSpec(
         corruption=Thinning(low=0.3, high=0.9),
         transform=Normalized(center_batches=True),
@@ -27,16 +27,16 @@ def _vae(beta: float, decoder: tuple[int, ...], plan: TrainPlan) -> Preset:
 
 @preset("vae")
 def vae() -> Preset:
-    """The default of embed: a VAE under binomial thinning with a linear decoder, whose weights are gene loadings."""
+    """VAE with binomial thinning and a linear decoder, whose weights are gene loadings; the default of embed."""
     return _vae(beta=1.0, decoder=(), plan=TrainPlan())
 
 
 @preset("denoiser")
 def denoiser() -> Preset:
-    """The default of denoise: the same with a hidden layer in the decoder and a looser code (β 0.1)."""
-    # The cells to be denoised are the cells of the fit: a loss on cells held out stops too early for them (.163 of the deviance
-    # explained on pbmc3k instead of .186), and thinning already keeps a cell from explaining itself.
-    # Few cells seen often are learned by heart all the same: 700 cost 166.4 nats after 1,500 steps and 164.9 after 450.
+    """As vae, with a hidden layer in the decoder and a smaller KL weight (β 0.1); the default of denoise."""
+    # The cells to be denoised are the cells of the fit, and thinning already prevents a cell from merely reproducing itself.
+    # Holding out cells stops the fit too early (.163 instead of .186 of the deviance explained on pbmc3k). Small data sets still
+    # overfit if passed too often, hence max_epochs: 700 cells cost 166.4 nats after 1,500 steps and 164.9 after 450.
     return _vae(beta=0.1, decoder=(128,), plan=TrainPlan(held_out=0.0, max_epochs=75))
 
 
@@ -48,7 +48,7 @@ _SCVI_PLAN = TrainPlan(
 
 @preset("scvi")
 def scvi() -> Preset:
-    """scVI 1.x: a VAE of ten dimensions with batch norm and ZINB counts, as published and planned there."""
+    """scVI 1.x: a 10-dimensional VAE with batch norm and ZINB counts, with its published training plan."""
     spec = ModelSpec(
         transform=Normalized(target_sum=None),
         network=MLP(norm="batch", dropout=0.1, encode_covariates=False, readout_covariates=False),
@@ -60,7 +60,7 @@ def scvi() -> Preset:
 
 @preset("ldvae")
 def ldvae() -> Preset:
-    """Linearly decoded VAE: scVI's encoder and plan, and a decoder whose weights are gene loadings."""
+    """Linearly decoded VAE (LDVAE): scVI's encoder and training plan with a linear decoder of gene loadings."""
     network = MLP(decoder_hidden=(), norm="batch", dropout=0.1, encode_covariates=False)
     spec = ModelSpec(transform=Normalized(target_sum=None), network=network, bottleneck=Gaussian(dim=10), likelihood=NB())
     return Preset(spec, _SCVI_PLAN, "Svensson 2020, doi:10.1093/bioinformatics/btaa169")
@@ -68,14 +68,14 @@ def ldvae() -> Preset:
 
 @preset("beta_vae")
 def beta_vae() -> Preset:
-    """β-VAE: a KL term of fourfold weight, for few and independent directions."""
+    """β-VAE: KL weight 4, for few, independent latent dimensions."""
     spec = ModelSpec(bottleneck=Gaussian(dim=10, beta=4.0))
     return Preset(spec, TrainPlan(kl_warmup=0.3), "Higgins 2017 (ICLR); Burgess 2018, doi:10.48550/arXiv.1804.03599")
 
 
 @preset("cvae")
 def cvae() -> Preset:
-    """Conditional VAE: covariates are told to every layer of encoder and decoder, so that the latent need not hold them."""
+    """Conditional VAE: every layer of encoder and decoder sees the covariates, so the latent need not encode them."""
     network = MLP(hidden=(128, 128), dropout=0.1, encode_covariates=True, readout_covariates=True)
     spec = ModelSpec(network=network, bottleneck=Gaussian(dim=10))
     return Preset(spec, TrainPlan(), "Sohn 2015 (NeurIPS); Kingma 2014, doi:10.48550/arXiv.1406.5298")
@@ -83,13 +83,13 @@ def cvae() -> Preset:
 
 @preset("hierarchical")
 def hierarchical() -> Preset:
-    """Ladder VAE: three latents, each the learned prior of the one below; the KL enters slowly, or upper ones stay unused."""
+    """Ladder VAE: three latents, each the learned prior of the one below; long KL warm-up, so that all are used."""
     spec = ModelSpec(bottleneck=Hierarchical(dim=32, top_dims=(16, 8)))
     return Preset(spec, TrainPlan(kl_warmup=0.5), "Sønderby 2016, doi:10.48550/arXiv.1602.02282")
 
 
 @preset("vamp")
 def vamp() -> Preset:
-    """VAE whose prior is the mixture of the posteriors of learned pseudo-cells."""
+    """VAE with a VampPrior: a mixture of the posteriors of learned pseudo-cells."""
     spec = ModelSpec(bottleneck=Gaussian(dim=10, prior=Vamp()))
     return Preset(spec, TrainPlan(kl_warmup=0.3), "Tomczak & Welling 2018, doi:10.48550/arXiv.1705.07120")

@@ -1,6 +1,6 @@
-"""Priors over a latent: what the KL term measures a posterior against.
+"""Priors of the latent, against which the KL term measures the posterior.
 
-One file a prior; importing the package enters them in the catalogue.
+One file per prior; importing the package registers them in the catalogue.
 """
 
 from .base import Prior, draw, normal_kl, normal_log_prob, posterior

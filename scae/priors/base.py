@@ -1,4 +1,4 @@
-"""What a prior is, and the normal densities that priors are made of."""
+"""The base class of priors, and normal densities that priors share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..records import Cells, DataSpec, Encoded
+from ..keys import DataSpec
+from ..records import Cells, Encoded
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -20,39 +21,56 @@ Sample = Callable[[int], tuple[Encoded, Cells]]  # at most n training cells at r
 class Prior(ABC):
     """A distribution over a latent of ``dim`` numbers.
 
-    The part itself is a value; what it learns is in the module that :meth:`build` makes. ``encoded`` is what the encoder says of
-    the latent that the prior is of: ``stats`` and ``rest(first, design)`` are ``(cells, 2 · dim)``, means then log variances.
+    The part itself is a value without weights; what it learns is in the module that :meth:`build` returns and that every method
+    receives as ``weights``. In ``encoded``, ``stats`` and the output of ``rest(first, design)`` are ``(cells, 2 · dim)``:
+    posterior means, then log variances, of the latent that has this prior.
     """
 
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
-        """New weights drawn from ``rng``; none by default."""
+        """New weights, drawn from ``rng``; none by default."""
         return nn.Module()
 
     def start(self, weights: nn.Module, sample: Sample, rng: torch.Generator) -> None:  # noqa: B027
-        """Start the weights from encoded training cells, before the first step."""
+        """Initialise the weights before the first step; ``sample(n)`` returns at most ``n`` encoded training cells."""
 
     @abstractmethod
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
-        """log p(z), ``(cells, dim)`` → ``(cells,)`` nats."""
+        """log p(z) ``(cells,)``, nats, of draws ``(cells, dim)``."""
 
     def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
-        """The terms of KL(N(mean, sd²) ‖ prior), nats: one per dimension where the prior is a product over them, otherwise one.
+        """Terms of KL(N(mean, sd²) ‖ prior).
 
-        In closed form where there is one, otherwise log q(z) − log p(z) at the one draw ``z``, whose expectation it is. Without
-        a draw, where ``z`` is the mean, that estimate says nothing.
+        In closed form if there is one. Otherwise the one-draw estimate log q(z) − log p(z), which is unbiased only if ``z`` is a
+        draw from N(mean, sd²), not its mean.
+
+        Parameters
+        ----------
+        weights
+            The module from :meth:`build`.
+        mean, sd
+            ``(cells, dim)``, posterior mean and standard deviation.
+        z
+            ``(cells, dim)``, a draw from the posterior.
+        encoded, cells
+            Output of the encoder, and batches and labels of the cells.
+
+        Returns
+        -------
+        Tensor
+            Nats: ``(cells, dim)`` if the prior factorises over dimensions, otherwise ``(cells, 1)``.
         """
         return (normal_log_prob(z, mean, sd).sum(1) - self.log_prob(weights, z, encoded, cells))[:, None]
 
     def kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
-        """The sum of :meth:`kl_parts`, ``(cells,)`` nats."""
+        """KL(N(mean, sd²) ‖ prior) ``(cells,)``, nats: the sum of :meth:`kl_parts`."""
         return self.kl_parts(weights, mean, sd, z, encoded, cells).sum(1)
 
     def to_latent(self, z: Tensor) -> Tensor:
-        """From the normal variable to the latent that is decoded and written, ``(cells, dim)`` each; the same by default."""
+        """The latent that is decoded and written, from the normal variable, ``(cells, dim)`` each; the same by default."""
         return z
 
     def latent_sd(self, mean: Tensor, sd: Tensor) -> Tensor:
-        """Standard deviation of the latent where the normal variable has this mean and sd, ``(cells, dim)`` each."""
+        """Standard deviation of the latent, from mean and standard deviation of the normal variable, ``(cells, dim)`` each."""
         return sd
 
 
@@ -63,7 +81,7 @@ def posterior(stats: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(mean: Tensor, sd: Tensor, rng: torch.Generator | None) -> Tensor:
-    """A draw of N(mean, sd²) that gradients pass through; the mean without ``rng``."""
+    """A reparametrised draw from N(mean, sd²); the mean if ``rng`` is None."""
     if rng is None:
         return mean
     return mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
@@ -80,13 +98,13 @@ def normal_kl(mean: Tensor, sd: Tensor, to_mean: Tensor, to_sd: Tensor) -> Tenso
 
 
 def mixture_log_prob(z: Tensor, mean: Tensor, sd: Tensor, log_weight: Tensor) -> Tensor:
-    """log Σₖ wₖ N(z; meanₖ, sdₖ²): ``(cells, dim)``, ``(k, dim)`` twice and ``(k,)`` → ``(cells,)``."""
+    """log Σₖ wₖ N(z; meanₖ, sdₖ²) ``(cells,)``; z ``(cells, dim)``, mean and sd ``(k, dim)``, log w ``(k,)``."""
     each = normal_log_prob(z[:, None], mean, sd).sum(2)  # (cells, k)
     return torch.logsumexp(each + log_weight, dim=1)
 
 
 class Components(nn.Module):
-    """Normal components with diagonal covariance: means drawn from N(0, 1), standard deviations from one."""
+    """Normal components with diagonal covariance; means start at draws from N(0, 1), standard deviations at one."""
 
     def __init__(self, n: int, dim: int, rng: torch.Generator) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A normal for each label."""
+"""A normal distribution per cell label."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..keys import DataSpec
 from ..parts import part
-from ..records import Cells, DataSpec, Encoded
+from ..records import Cells, Encoded
 from .base import Components, Prior, Sample, components, mixture_log_prob, normal_kl, normal_log_prob
 
-_START_CELLS = 4096  # training cells whose labels give the shares
+_START_CELLS = 4096  # training cells from which label frequencies are estimated
 
 
 @part("prior", "label_normal", needs=("labels",))
 class LabelNormal(Prior):
-    """N(μ, σ²) of the cell's label, learned: known types part, unknown cells fall to the nearest (Xu 2021).
+    """A learned normal distribution per cell label, which separates known cell types in the latent (Xu 2021).
 
-    The label comes from the ``obs`` column ``label_key``. A cell without one (missing, or a level that was not there in the fit)
-    is measured against the mixture over the labels, weighted by their frequency among the training cells (a sample of 4,096),
-    at the one draw of its latent; its KL then counts for all dimensions alike. Labels are never told to the encoder, so that
-    embedding needs none. After Xu 2021, doi:10.15252/msb.20209620, and Khemakhem 2020, doi:10.48550/arXiv.1907.04809.
+    Labels come from the ``obs`` column ``label_key``. The prior of an unlabelled cell (missing value, or a label that was not in
+    the fit) is the mixture over all labels, weighted by their frequencies in the training cells (estimated from 4,096). Its KL
+    is estimated from one draw of the latent and spread evenly over the dimensions. The encoder never sees labels, so embedding
+    needs none. After Xu 2021, doi:10.15252/msb.20209620, and Khemakhem 2020, doi:10.48550/arXiv.1907.04809.
 
     Examples
     --------
@@ -34,7 +35,7 @@ class LabelNormal(Prior):
 
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         if not data.labels:
-            raise ConfigError("prior 'label_normal' needs labels, and there are none. Name their obs column: label_key=....")
+            raise ConfigError("prior 'label_normal' needs cell labels. Name their obs column, for example label_key='cell_type'.")
         weights = Components(len(data.labels), dim, rng)
         weights.register_buffer("share", torch.full((len(data.labels),), 1 / len(data.labels), device=rng.device))
         return weights
@@ -43,7 +44,7 @@ class LabelNormal(Prior):
         label = sample(_START_CELLS)[1].label
         if label is not None:
             share = weights.get_buffer("share")
-            seen = torch.bincount(label[label >= 0], minlength=len(share)) + 0.5  # rare is not impossible
+            seen = torch.bincount(label[label >= 0], minlength=len(share)) + 0.5  # + 0.5: no label has probability zero
             share.copy_(seen / seen.sum())
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:

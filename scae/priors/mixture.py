@@ -1,4 +1,4 @@
-"""A learned mixture of normals."""
+"""A learned mixture of normal distributions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from ..keys import DataSpec
 from ..parts import option, part
-from ..records import Cells, DataSpec, Encoded
+from ..records import Cells, Encoded
 from .base import Components, Prior, components, mixture_log_prob
 
 
 @part("prior", "mixture")
 class Mixture(Prior):
-    """A learned mixture of normals, for a latent of clusters (Dilokthanakul 2016; Jiang 2017, doi:10.24963/ijcai.2017/273).
+    """A learned mixture of normal distributions, for clustered latents (Dilokthanakul 2016; Jiang 2017).
 
-    Means, standard deviations and weights are learned with the rest; the assignment is summed out. Its KL has no closed form:
-    it is taken at the one draw of the latent.
+    Means, standard deviations and mixture weights are learned with the model; component assignments are summed out. The KL has
+    no closed form and is estimated from one draw of the latent. doi:10.48550/arXiv.1611.02648, doi:10.24963/ijcai.2017/273.
     """
 
     n_components: int = option("number of components", default=16, low=1)
 
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         weights = Components(self.n_components, dim, rng)
-        if self.n_components > 1:  # the weight of a lone component is one
+        if self.n_components > 1:  # a single component has weight one
             weights.logit = nn.Parameter(torch.zeros(self.n_components, device=rng.device))
         return weights
 

@@ -1,4 +1,4 @@
-"""The logistic-normal: a latent of shares."""
+"""The logistic-normal distribution: a latent of proportions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..keys import DataSpec
 from ..parts import option, part
-from ..records import Cells, DataSpec, Encoded
+from ..records import Cells, Encoded
 from .base import Prior, normal_kl, normal_log_prob
 
 
 @part("prior", "simplex")
 class Simplex(Prior):
-    """Logistic-normal: the latent is a softmax, shares of topics (Srivastava & Sutton 2017; Zhao 2021).
+    """Logistic-normal prior: the latent is a vector of topic proportions (Srivastava & Sutton 2017; Zhao 2021).
 
-    A normal variable y ~ N(0, s²) stands behind the latent z = softmax(y), which is what is decoded and written: from zero and of
-    sum one. The KL is that of y. s² = (1 − 1/dim) / concentration is the Laplace approximation, in the softmax basis, of a
-    symmetric Dirichlet. The written point is the softmax of y's mean, and its standard deviation is to first order.
-    With a linear decoder this is the topic model of ProdLDA (doi:10.48550/arXiv.1703.01488) and scETM
-    (doi:10.1038/s41467-021-25534-2).
+    The latent is z = softmax(y) of a normal variable y ~ N(0, s²): nonnegative numbers that sum to one. They are decoded and
+    written to the embedding. The KL is that of y. The variance s² = (1 − 1/dim) / concentration is the Laplace approximation of
+    a symmetric Dirichlet distribution in the softmax basis. The embedding is the softmax of y's posterior mean; its standard
+    deviation is a first-order approximation. With a linear decoder this is the topic model of ProdLDA
+    (doi:10.48550/arXiv.1703.01488) and scETM (doi:10.1038/s41467-021-25534-2).
 
     Examples
     --------
@@ -30,11 +31,11 @@ class Simplex(Prior):
     0.5
     """
 
-    concentration: float = option("of the symmetric Dirichlet that is approximated", default=1.0, low=1e-3)
+    concentration: float = option("concentration of the approximated symmetric Dirichlet distribution", default=1.0, low=1e-3)
 
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         if dim < 2:
-            raise ConfigError(f"prior 'simplex': the latent has size {dim}; allowed: at least 2, since shares sum to one.")
+            raise ConfigError(f"prior 'simplex': the latent has size {dim}; allowed: at least 2, since proportions sum to one.")
         return nn.Module()
 
     def _sd(self, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The standard normal."""
+"""The standard normal distribution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Prior, normal_log_prob
 
 @part("prior", "standard_normal")
 class StandardNormal(Prior):
-    """N(0, 1) in every dimension (Kingma & Welling 2014)."""
+    """Standard normal: N(0, 1) in every dimension (Kingma & Welling 2014)."""
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         return normal_log_prob(z, z.new_zeros(()), z.new_ones(())).sum(1)

@@ -1,4 +1,4 @@
-"""VampPrior: the posterior of learned pseudo-cells."""
+"""VampPrior: a mixture of the posteriors of learned pseudo-inputs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NotFittedError
+from ..keys import DataSpec
 from ..parts import option, part
-from ..records import Cells, DataSpec, Encoded
+from ..records import Cells, Encoded
 from .base import Prior, Sample, mixture_log_prob, posterior
 
 
 class PseudoInputs(nn.Module):
-    """``(k, width)``, of which the width is that of the network's first layer: known once a cell was encoded, or from a file."""
+    """Pseudo-inputs ``(k, width)``; the width is that of the network's first layer, unknown until a cell is encoded."""
 
     def __init__(self, n: int, rng: torch.Generator) -> None:
         super().__init__()
@@ -31,17 +32,16 @@ class PseudoInputs(nn.Module):
 
 @part("prior", "vamp")
 class Vamp(Prior):
-    """VampPrior: an even mixture of the posteriors of learned pseudo-cells (Tomczak & Welling 2018).
+    """VampPrior: a uniform mixture of the posteriors of learned pseudo-cells (Tomczak & Welling 2018).
 
-    The mixture that a variational posterior fits best is that of the posteriors of all cells; k learned pseudo-inputs stand for
-    them (doi:10.48550/arXiv.1705.07120). Its KL is taken at the one draw of the latent.
+    The prior that maximises the ELBO is the average posterior over all cells. The VampPrior approximates it by the posteriors of
+    ``n_components`` learned pseudo-inputs (doi:10.48550/arXiv.1705.07120). The KL is estimated from one draw of the latent.
 
     Notes
     -----
-    Two limits. Pseudo-inputs live in the space of the first layer's output, not in that of counts: they start at encoded training
-    cells, slightly moved, and pass through the rest of the encoder, without covariates; of a linear network nothing is left to
-    pass, so that the components are learned freely. With batch norm, pseudo-inputs enter the running statistics: take layer
-    norm, which is the default.
+    Pseudo-inputs are outputs of the encoder's first layer, not counts. They start at training cells plus a little noise and pass
+    through the remaining layers with covariates at zero. A linear network has no remaining layers, so its components are learned
+    without constraints. With batch norm, pseudo-inputs would enter the running statistics: use layer norm, the default.
     """
 
     n_components: int = option("number of pseudo-inputs", default=64, low=1)
@@ -54,11 +54,11 @@ class Vamp(Prior):
         first = encoded.first[torch.arange(self.n_components, device=encoded.first.device) % len(encoded.first)]
         noise = torch.randn(first.shape, generator=rng, device=rng.device, dtype=first.dtype)
         spread = encoded.first.std(0, correction=0)
-        weights.first = nn.Parameter(first + 0.1 * spread * noise)  # with few cells, copies of one cell must differ
+        weights.first = nn.Parameter(first + 0.1 * spread * noise)  # noise: with few cells, copies of one cell must differ
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         first = weights.get_parameter("first")
         if first.shape[1] != encoded.first.shape[1]:
-            raise NotFittedError("the pseudo-inputs of prior 'vamp' start at encoded cells: fit the model first.")
+            raise NotFittedError("the pseudo-inputs of prior 'vamp' are initialised from training cells. Fit the model first.")
         mean, sd = posterior(encoded.rest(first, None))  # pseudo-inputs have no covariates
         return mixture_log_prob(z, mean, sd, mean.new_tensor(-math.log(len(first))))

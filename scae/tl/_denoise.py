@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import parts
 from ..errors import ConfigError, unknown
 from ..infer import KINDS, denoised
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
-from ..likelihoods import Likelihood
 from ..model import Autoencoder
 from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
 from ._inputs import level_codes
@@ -89,7 +87,7 @@ def denoise(
         kinds = ", ".join(map(repr, KINDS))
         raise ConfigError(f"{values}; allowed: kind {kinds}, library_size above 0, n_samples from 0.")
     if kind == "log_mean":
-        _check_molecules(spec_of(model).likelihood)
+        spec_of(model).likelihood.require_molecules("kind is 'log_mean'")
     if genes is None:
         guard_layer(adata, key_added)
     _check_names(adata, model, genes, at_batch, FitOptions.read(keywords).keys)
@@ -112,15 +110,6 @@ def denoise(
     how = {"kind": kind, "library_size": library_size, "n_samples": n_samples, "at_batch": at_batch}
     note(adata, fitted_model, place, verb="denoise", **how)
     return fitted_model
-
-
-def _check_molecules(likelihood: Likelihood) -> None:
-    if not likelihood.of_molecules:
-        able = [name for name in parts.names("likelihood") if parts.find("likelihood", name).of_molecules]  # type: ignore[attr-defined]
-        raise ConfigError(
-            f"kind is 'log_mean', but {likelihood} is not a distribution of molecules; allowed: "
-            f"{', '.join(able)}. Fit one of these, or use kind='mean'."
-        )
 
 
 def _check_names(adata: AnnData, model: Model, genes: Sequence[str] | None, at_batch: str | None, keys: DataKeys) -> None:

@@ -170,8 +170,8 @@ def spec_of(model: Model) -> ModelSpec:
 
 
 def takes_fractions(spec: ModelSpec) -> bool:
-    """Whether a model can be fitted to values that are not whole numbers."""
-    return spec.likelihood.takes_fractions or (spec.likelihood.on_input and not spec.transform.of_counts)
+    """Whether a model accepts values that are not whole numbers."""
+    return spec.likelihood.accepts_fractions(spec.transform.of_counts)
 
 
 def as_preset(model: Any) -> Preset:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import real_counts
 from scipy.spatial.distance import cdist
-from toys import encoded, normal
+from toys import latent_of, normal
 
 import scae
 from scae.bottlenecks import Binary
@@ -31,7 +31,7 @@ def test_divergence_is_that_of_all_bit_strings():
         p = rate ** b.sum() * (1 - rate) ** (1 - b).sum()
         want += q * (q / p).log()
     torch.testing.assert_close(binary_kl(logit, rate).sum(1), want)
-    latent = Binary(dim=4, beta=0.5, rate=rate)(FITTED, encoded(logit), None)
+    latent = latent_of(Binary(dim=4, beta=0.5, rate=rate), FITTED, logit)
     torch.testing.assert_close(latent.kl, 0.5 * want)
 
 
@@ -46,7 +46,7 @@ def test_divergence_of_certain_bits_is_finite():
 @each_estimator
 def test_draws_are_bits_of_the_posteriors_rate(estimator):
     logit = normal(1, 5).expand(40_000, 5)
-    z = Binary(dim=5, estimator=estimator)(FITTED, encoded(logit), torch.Generator().manual_seed(0)).z
+    z = latent_of(Binary(dim=5, estimator=estimator), FITTED, logit, torch.Generator().manual_seed(0)).z
     assert set(z.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(z.mean(0), logit[0].sigmoid(), atol=0.01, rtol=0)
 
@@ -57,7 +57,7 @@ def test_a_relaxed_bit_is_one_where_the_bit_is():
     drawn = {}
     for estimator in ESTIMATORS:
         leaf = logit.clone().requires_grad_()
-        z = Binary(dim=3, estimator=estimator)(IN_TRAINING, encoded(leaf), torch.Generator().manual_seed(0)).z
+        z = latent_of(Binary(dim=3, estimator=estimator), IN_TRAINING, leaf, torch.Generator().manual_seed(0)).z
         z.sum().backward()
         drawn[estimator] = z.detach(), leaf.grad
     hard, soft = drawn["straight_through"], drawn["relaxed"]
@@ -70,7 +70,7 @@ def test_a_relaxed_bit_is_one_where_the_bit_is():
 @each_estimator
 def test_without_a_generator_bits_are_the_more_probable_ones(estimator):
     logit = normal(50, 3)
-    latent = Binary(dim=3, estimator=estimator)(FITTED, encoded(logit), None)
+    latent = latent_of(Binary(dim=3, estimator=estimator), FITTED, logit)
     assert torch.equal(latent.point, (logit > 0).double())
     torch.testing.assert_close(latent.z, latent.point)
     torch.testing.assert_close(latent.sd, (logit.sigmoid() * (-logit).sigmoid()).sqrt())

@@ -16,7 +16,7 @@ from scae.infer import denoised
 from scae.likelihoods import Poisson
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
-from scae.tl.inputs import counts
+from scae.tl._inputs import query
 
 
 def test_one_number_memorises_fifty_cells_and_the_held_out_loss_says_so():
@@ -39,13 +39,13 @@ def paths(model: Autoencoder, cells: anndata.AnnData, n_paths: int = 100, n_poin
 
     Both over the distance of the ends: a straight path has length 1 and no turns, and neither depends on a code's units.
     """
-    source = counts(cells, model.data)
+    source = query(cells, cells.X, model.data)
     order = np.random.default_rng(0).permutation(len(source))[: 2 * n_paths]
     start, stop = source.take(order[:n_paths]), source.take(order[n_paths:])
-    alike = replace(start, library=torch.full((n_paths, 1), 1e4))
+    alike = start[0], replace(start[1], library=torch.full((n_paths, 1), 1e4))
     with torch.no_grad():
-        line = torch.lerp(model.encode(start).point, model.encode(stop).point, torch.linspace(0, 1, n_points)[:, None, None])
-        y = torch.stack([model.spec.likelihood.mean(model.decode(z, alike)).log1p() for z in line])  # (points, paths, genes)
+        line = torch.lerp(model.encode(*start).point, model.encode(*stop).point, torch.linspace(0, 1, n_points)[:, None, None])
+        y = torch.stack([model.spec.likelihood.mean(model.decode(z, *alike)).log1p() for z in line])  # (points, paths, genes)
     steps, chord = y.diff(dim=0), (y[-1] - y[0]).norm(dim=1)
     lengths, turns = steps.norm(dim=2).sum(0), steps.diff(dim=0).norm(dim=2).sum(0)
     return float((lengths / chord).median()), float((turns / chord).median())
@@ -96,7 +96,7 @@ def test_every_kind_denoises_and_scores(bottleneck: Bottleneck):
     assert (plain >= 0).all()
     scae.tl.denoise(cells, model, kind="sample", key_added="drawn")
     assert (cells.layers["drawn"] == cells.layers["drawn"].round()).all()
-    averaged = np.concatenate([rows for _, rows in denoised(model, counts(cells, model.data), n_samples=4)])
+    averaged = np.concatenate([rows for _, rows in denoised(model, query(cells, cells.X, model.data), n_samples=4)])
     assert np.array_equal(averaged, plain) == (not isinstance(bottleneck, Binary))  # a point is the mean of its draws
     nats = scae.tl.score(cells, model, n_samples=2)
     assert np.isfinite(nats).all()

@@ -9,9 +9,9 @@ import pytest
 import torch
 from helpers import counts_like, data_of, matrix_of, real_counts
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from toys import cells_of, encoded, latent_of
 
 import scae
-from scae.batch import Encoded
 from scae.bottlenecks import Gaussian, Hierarchical
 from scae.bottlenecks.hierarchical import _merged
 from scae.errors import ConfigError
@@ -19,8 +19,12 @@ from scae.likelihoods import NB, GaussianLikelihood
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP, Linear
 from scae.priors import LabelNormal, Mixture, Simplex, StandardNormal, Vamp, posterior
+from scae.records import Encoded
+from scae.tl._inputs import query
 from scae.train import TrainPlan, fit
-from scae.transforms import Identity
+from scae.transforms import Normalized
+
+AS_THEY_ARE = Normalized(target_sum=None, log=False)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -29,27 +33,27 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def linear_model(bottleneck: Gaussian, genes: int) -> Autoencoder:
     """A linear VAE with one σ, whose marginal likelihood is a normal density."""
-    spec = ModelSpec(transform=Identity(), network=Linear(), bottleneck=bottleneck, likelihood=GaussianLikelihood())
+    spec = ModelSpec(transform=AS_THEY_ARE, network=Linear(), bottleneck=bottleneck, likelihood=GaussianLikelihood())
     return Autoencoder(spec, data_of(genes), generator()).double()
 
 
 def exact(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
     """log p(x), ``(cells,)``: N(b, WWᵀ + σ²)."""
-    out = model.coder.out["p_mean"]
-    covariance = out.weight @ out.weight.T + (2 * model.free["p_log_sd"]).exp() * torch.eye(len(out.bias), dtype=x.dtype)
+    out = model.heads.decoders[0].readouts["mean"]
+    covariance = out.weight @ out.weight.T + (2 * model.heads.free["log_sd"]).exp() * torch.eye(len(out.bias), dtype=x.dtype)
     return MultivariateNormal(out.bias, covariance).log_prob(x)
 
 
 def test_bounds_tighten_to_the_exact_likelihood():
     """In expectation ELBO < IWAE₅ < IWAE₅₀ < log p(x), and the mean of the weights themselves is p(x)."""
     x = np.random.default_rng(0).normal(0, 1, (4, 5))
-    batch = matrix_of(x, dtype=np.float64).take(np.arange(4))
+    counts, cells = matrix_of(x, dtype=np.float64).take(np.arange(4))
     bounds, spread = {}, {}
     for k, repeats in ((1, 4000), (5, 4000), (50, 800)):
         objective = "iwae" if k > 1 else "elbo"
         model = linear_model(Gaussian(dim=2, n_samples=k, objective=objective), 5).eval()
         with torch.no_grad():
-            loss = model(batch.repeated(repeats), generator(k))
+            loss = model(counts.repeated(repeats), cells.repeated(repeats), generator(k))
             bound = -loss.total.view(repeats, 4)
             want = exact(model, torch.from_numpy(x))
         assert loss.nll.shape == loss.kl.shape == loss.penalty.shape == (4 * repeats,)
@@ -65,15 +69,15 @@ def test_bounds_tighten_to_the_exact_likelihood():
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_several_draws_are_the_mean_of_single_ones(k):
-    batch = matrix_of(counts_like(np.random.default_rng(0), 6, 9)).take(np.arange(6))
+    counts, cells = matrix_of(counts_like(np.random.default_rng(0), 6, 9)).take(np.arange(6))
     spec = ModelSpec(network=MLP(hidden=(8,)), bottleneck=Gaussian(dim=3, n_samples=k))
     several = Autoencoder(spec, data_of(9), generator()).eval()
     single = Autoencoder(replace(spec, bottleneck=Gaussian(dim=3)), data_of(9), generator()).eval()
-    one, two = several(batch, generator(1)), single(batch.repeated(k), generator(1))
+    one, two = several(counts, cells, generator(1)), single(counts.repeated(k), cells.repeated(k), generator(1))
     for a, b in zip(one.parts().values(), two.parts().values(), strict=True):
         torch.testing.assert_close(a, b.view(k, -1).mean(0))
     assert len(one.latent.z) == 6 * k
-    assert len(several.encode(batch, generator()).z) == 6
+    assert len(several.encode(counts, cells, generator()).z) == 6
 
 
 PRIORS = [StandardNormal(), Mixture(3), Vamp(4), Simplex(), LabelNormal()]
@@ -89,22 +93,23 @@ BOTTLENECKS = [
 @pytest.mark.parametrize("bottleneck", BOTTLENECKS, ids=repr)
 def test_the_gradient_is_the_finite_difference_under_the_same_draws(bottleneck):
     source = matrix_of(counts_like(np.random.default_rng(0), 6, 9), dtype=np.float64)
-    data = replace(data_of(9), label=("type", ("a", "b", "c")))
+    data = replace(data_of(9), labels=("a", "b", "c"))
     network = MLP(hidden=(8,), activation="silu")
     spec = ModelSpec(network=network, bottleneck=bottleneck, likelihood=GaussianLikelihood())
     model = Autoencoder(spec, data, generator()).double()
-    batch = replace(source.take(np.arange(6)), label=torch.arange(6) % 4 - 1)
-    model.start_code(batch, generator())
+    source = replace(source, label=np.arange(6) % 4 - 1)
+    counts, cells = source.take(np.arange(6))
+    model.start_bottleneck(lambda n: source.take(np.arange(min(n, 6))), generator())
     weights = list(model.parameters())
     towards = [torch.randn(w.shape, generator=generator(2), dtype=w.dtype) for w in weights]
-    loss = model(batch, generator(3), warmup=0.7).total.sum()
+    loss = model(counts, cells, generator(3), warmup=0.7).total.sum()
     slope = sum((g * t).sum() for g, t in zip(torch.autograd.grad(loss, weights), towards, strict=True)).item()
 
     @torch.no_grad()
     def moved(step: float) -> float:
         for w, t in zip(weights, towards, strict=True):
             w += step * t
-        value = model(batch, generator(3), warmup=0.7).total.sum().item()
+        value = model(counts, cells, generator(3), warmup=0.7).total.sum().item()
         for w, t in zip(weights, towards, strict=True):
             w -= step * t
         return value
@@ -128,9 +133,9 @@ def test_a_linear_vae_reaches_probabilistic_pca():
     noise = values[k:].mean()
     ppca = -0.5 * (d * np.log(2 * np.pi) + np.log(values[:k]).sum() + (d - k) * np.log(noise) + d)
     with torch.no_grad():
-        batch = source.take(np.arange(n))
-        code, dense = model.encode(batch), batch.dense()
-        out, sd = model.coder.out["p_mean"], model.free["p_log_sd"].exp()
+        counts, cells = source.take(np.arange(n))
+        code, dense = model.encode(counts, cells), counts.dense()
+        out, sd = model.heads.decoders[0].readouts["mean"], model.heads.free["log_sd"].exp()
         residual = (dense - code.point @ out.weight.T - out.bias).square() + code.sd.square() @ out.weight.T.square()
         nll = (0.5 * residual / sd**2 + sd.log() + 0.5 * np.log(2 * np.pi)).sum(1)  # E over the posterior, in closed form
         elbo = -(nll + code.kl).mean().item()
@@ -142,20 +147,18 @@ def test_a_linear_vae_reaches_probabilistic_pca():
 
 def kl_alone(model: Autoencoder, source) -> float:
     with torch.no_grad():
-        return (model.encode(source.take(np.arange(len(source)))).kl / model.spec.bottleneck.beta).mean().item()
+        return (model.encode(*source.take(np.arange(len(source)))).kl / model.spec.bottleneck.beta).mean().item()
 
 
 @pytest.mark.parametrize("make", [Gaussian, Hierarchical])
 def test_the_dearer_the_kl_the_less_of_it(make):
     """β ↑ ⇒ KL ↓ on 200 real cells."""
-    from scae.tl.inputs import counts
-
     adata, found = real_counts(), []
     plan = TrainPlan(epochs=1, min_steps=60, lr=0.01, batch_size=64, kl_warmup=0.0, held_out=0.0)
     for beta in (0.1, 1.0, 10.0):
         spec = ModelSpec(network=MLP(hidden=(32,)), bottleneck=make(dim=5, beta=beta))
         model = scae.tl.fit(adata, spec, plan=plan, device="cpu")
-        found.append(kl_alone(model, counts(adata, model.data)))
+        found.append(kl_alone(model, query(adata, adata.X, model.data)))
     assert found[0] > 1.2 * found[1] > 1.44 * found[2] > 0
 
 
@@ -163,45 +166,45 @@ def encoding(scale: tuple[float, ...]) -> Encoded:
     """Posteriors whose means spread by ``scale`` in each dimension, with unit variance."""
     mean = torch.randn((50, len(scale)), generator=generator(), dtype=torch.float64) * torch.tensor(scale)
     stats = torch.cat([mean, torch.zeros_like(mean)], 1).requires_grad_()
-    return Encoded(stats, stats, lambda first: first, lambda u: u)
+    return encoded(stats)
 
 
 @pytest.mark.parametrize("floor", [0.1, 0.5, 3.0])
 def test_no_dimension_pays_below_its_free_bits(floor):
-    encoded = encoding((0.01, 0.5, 2.0))
+    some = encoding((0.01, 0.5, 2.0))
     weights = StandardNormal().build(3, data_of(4), generator())
-    mean, sd = posterior(encoded.stats)
+    mean, sd = posterior(some.stats)
     each = kl_divergence(Normal(mean, sd), Normal(0.0, 1.0)).mean(0)
-    kl = Gaussian(dim=3, free_bits=floor)(weights.train(), encoded, None).kl
+    kl = Gaussian(dim=3, free_bits=floor)(weights.train(), some, cells_of(50), None).kl
     torch.testing.assert_close(kl.mean(), each.clamp_min(floor).sum())
-    pulled = torch.autograd.grad(kl.sum(), encoded.stats)[0][:, :3].abs().sum(0) if (each > floor).any() else torch.zeros(3)
+    pulled = torch.autograd.grad(kl.sum(), some.stats)[0][:, :3].abs().sum(0) if (each > floor).any() else torch.zeros(3)
     assert ((pulled > 0) == (each > floor)).all(), "what is free is not pulled"
-    torch.testing.assert_close(Gaussian(dim=3, free_bits=floor)(weights.eval(), encoded, None).kl.mean(), each.sum())
+    torch.testing.assert_close(Gaussian(dim=3, free_bits=floor)(weights.eval(), some, cells_of(50), None).kl.mean(), each.sum())
 
 
 def test_free_bits_of_a_prior_that_is_no_product_have_one_floor():
-    encoded, prior = encoding((0.01, 0.5, 2.0)), Mixture(2)
+    some, prior = encoding((0.01, 0.5, 2.0)), Mixture(2)
     weights = prior.build(3, data_of(4), generator()).double()
-    plain = Gaussian(dim=3, prior=prior)(weights, encoded, generator(1)).kl.mean()
-    floored = [Gaussian(dim=3, prior=prior, free_bits=f)(weights, encoded, generator(1)).kl.mean() for f in (1e-3, 10.0)]
+    plain = Gaussian(dim=3, prior=prior)(weights, some, cells_of(50), generator(1)).kl.mean()
+    floored = [
+        Gaussian(dim=3, prior=prior, free_bits=f)(weights, some, cells_of(50), generator(1)).kl.mean() for f in (1e-3, 10.0)
+    ]
     torch.testing.assert_close(torch.stack(floored), torch.stack([plain, torch.tensor(30.0).to(plain)]))
 
 
 def test_free_bits_and_importance_weights_exclude_each_other():
-    with pytest.raises(ConfigError, match=r"free_bits is 0\.5 and objective 'iwae'; allowed: one of them"):
+    with pytest.raises(ConfigError, match=r"free_bits is 0\.5 and objective is 'iwae'; allowed: one of the two"):
         Gaussian(free_bits=0.5, objective="iwae")
 
 
 def test_free_bits_keep_a_latent_alive():
     """Where the KL is so dear that the latent would collapse, each dimension keeps about what is free."""
-    from scae.tl.inputs import counts
-
     adata, plan = real_counts(), TrainPlan(epochs=1, min_steps=60, lr=0.02, kl_warmup=0.0, held_out=0.0)
     kl = {}
     for free in (0.0, 0.5):
         spec = ModelSpec(network=MLP(hidden=(32,)), bottleneck=Gaussian(dim=4, beta=100.0, free_bits=free), likelihood=NB())
         model = scae.tl.fit(adata, spec, plan=plan, device="cpu")
-        kl[free] = kl_alone(model, counts(adata, model.data))
+        kl[free] = kl_alone(model, query(adata, adata.X, model.data))
     assert kl[0.0] < 0.2 < 1.0 < kl[0.5]
 
 
@@ -220,9 +223,8 @@ def test_a_ladders_kl_is_the_mean_of_log_q_less_log_p_over_all_its_layers():
     weights = bottleneck.build(data_of(4), generator()).double()
     n = 60_000
     stats = torch.randn((1, 10), generator=generator(1), dtype=torch.float64)
-    encoded = Encoded(stats, stats, lambda first: first, lambda u: u).repeated(n)
     with torch.no_grad():
-        latent = bottleneck(weights, encoded, generator(2))
+        latent = latent_of(bottleneck, weights, stats.repeat(n, 1), generator(2))
         mean, sd = posterior(stats[:, 4:])
         top = mean + sd * torch.randn((n, 3), generator=generator(2), dtype=torch.float64)  # the draw that was made
         expected, width = weights.conditionals[0](top)
@@ -233,7 +235,7 @@ def test_a_ladders_kl_is_the_mean_of_log_q_less_log_p_over_all_its_layers():
         ]
         at_draws = sum(r.sum(1) for r in ratio)
     assert latent.kl.mean().item() == pytest.approx(at_draws.mean().item(), abs=4 * at_draws.std().item() / n**0.5)
-    torch.testing.assert_close(latent.trace["kl_z1"] + latent.trace["kl_z2"], latent.kl.mean())
+    torch.testing.assert_close(latent.history["kl_z1"] + latent.history["kl_z2"], latent.kl.mean())
 
 
 def test_each_layer_of_a_ladder_is_in_the_history():

@@ -7,15 +7,15 @@ import pytest
 import torch
 from helpers import counts_like, data_of, matrix_of, real_counts
 from torch.distributions import Bernoulli, kl_divergence
-from toys import encoded, normal
+from toys import latent_of, normal, sample_of
 
 import scae
-from scae.batch import Latent
 from scae.bottlenecks import Sparse, SparseKL
 from scae.bottlenecks.sparse_kl import bernoulli_kl
 from scae.errors import ConfigError
 from scae.model import Autoencoder, ModelSpec
-from scae.networks import MLP, Coder, Linear, Tied
+from scae.networks import MLP, Decoder, Linear, Tied
+from scae.records import Latent
 
 LINEAR_DECODER = MLP((8,), decoder_hidden=())
 
@@ -36,13 +36,13 @@ def test_zero_units_are_those_of_the_soft_threshold():
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        latent = bottleneck(torch.nn.Module(), encoded(x @ weight + bias), None)
+        latent = latent_of(bottleneck, torch.nn.Module(), x @ weight + bias)
         total = (0.5 * (x - latent.z @ columns.T).square().sum(1) + latent.penalty).sum()
         total.backward()
         return total
 
     optimizer.step(loss)
-    z = bottleneck(torch.nn.Module(), encoded(x @ weight + bias), None).z.detach()
+    z = latent_of(bottleneck, torch.nn.Module(), x @ weight + bias).z.detach()
     torch.testing.assert_close(z, want, atol=1e-4, rtol=0)
     assert torch.equal(z == 0, want == 0)
 
@@ -51,15 +51,15 @@ def test_zero_units_are_those_of_the_soft_threshold():
 def test_the_size_of_the_decoders_columns_means_nothing(network):
     """Without that the cost of a code could be evaded by a small code and large columns."""
     model = Autoencoder(ModelSpec(network=network, bottleneck=Sparse(dim=3)), data_of(16), torch.Generator().manual_seed(0))
-    batch = matrix_of(counts_like(np.random.default_rng(0), 6, 16)).take(np.arange(6))
-    z = model.encode(batch).z.detach()
+    counts, cells = matrix_of(counts_like(np.random.default_rng(0), 6, 16)).take(np.arange(6))
+    z = model.encode(counts, cells).z.detach()
 
     def rates() -> torch.Tensor:
-        return model.spec.likelihood.mean(model.decode(z, batch))
+        return model.spec.likelihood.mean(model.decode(z, counts, cells))
 
     with torch.no_grad():
         before = rates()
-        model.coder.code_columns().mul_(torch.tensor([10.0, 0.1, 3.0]))
+        model.heads.decoders[0].latent_weights().mul_(torch.tensor([10.0, 0.1, 3.0]))
         after = rates()
         assert not torch.allclose(before[0], before[1])
     torch.testing.assert_close(after, before)
@@ -68,14 +68,14 @@ def test_the_size_of_the_decoders_columns_means_nothing(network):
 def test_linear_decoder_reads_the_code_through_unit_columns():
     spec = ModelSpec(network=Linear(), bottleneck=Sparse(dim=3))
     model = Autoencoder(spec, data_of(16), torch.Generator().manual_seed(0))
-    batch = matrix_of(counts_like(np.random.default_rng(0), 3, 16)).take(np.arange(3))
-    readout = next(iter(model.decode(torch.eye(3), batch).raw.values()))
-    torch.testing.assert_close((readout.full() - readout.bias).norm(dim=1), torch.ones(3))
+    counts, cells = matrix_of(counts_like(np.random.default_rng(0), 3, 16)).take(np.arange(3))
+    read = model.decode(torch.eye(3), counts, cells)["mean"]
+    torch.testing.assert_close((read - model.heads.decoders[0].readouts["mean"].bias).norm(dim=1), torch.ones(3))
 
 
 def test_a_network_without_such_columns_says_so():
     with pytest.raises(ConfigError, match="norm one"):
-        Coder.code_columns(torch.nn.Module())
+        Decoder.latent_weights(torch.nn.Module())
 
 
 def test_more_weight_is_fewer_units():
@@ -105,7 +105,7 @@ def rates_after(weight: float) -> torch.Tensor:
     weights = bottleneck.build(data_of(3), torch.Generator()).double()
 
     def latent() -> Latent:
-        return bottleneck(weights, encoded(x @ learned[0] + learned[1]), None)
+        return latent_of(bottleneck, weights, x @ learned[0] + learned[1])
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
@@ -127,11 +127,11 @@ def test_the_running_rate_is_blended_and_changed_after_the_step_only():
     bottleneck = SparseKL(dim=4, weight=2.0, rate=0.1, decay=0.75)
     weights = bottleneck.build(data_of(3), torch.Generator()).double()
     stats = normal(10, 4).requires_grad_()
-    bottleneck.start(weights, encoded(normal(50, 4, seed=1)), None)
+    bottleneck.start(weights, sample_of(normal(50, 4, seed=1)), None)
     before = weights.rate.clone()
     torch.testing.assert_close(before, normal(50, 4, seed=1).sigmoid().mean(0))
     mean = stats.sigmoid().mean(0)
-    latent = bottleneck(weights, encoded(stats), None)
+    latent = latent_of(bottleneck, weights, stats)
     want = 2.0 * bernoulli_kl(0.1, 0.75 * before + 0.25 * mean).sum()
     torch.testing.assert_close(latent.penalty, want.expand(10))
     assert torch.equal(weights.rate, before)
@@ -147,14 +147,14 @@ def test_a_scored_cell_does_not_depend_on_its_batch_mates():
     bottleneck = SparseKL(dim=4)
     weights = bottleneck.build(data_of(3), torch.Generator()).double().eval()
     stats = normal(10, 4)
-    all_of_them, one = (bottleneck(weights, encoded(s), None).penalty for s in (stats, stats[:1]))
+    all_of_them, one = (latent_of(bottleneck, weights, s).penalty for s in (stats, stats[:1]))
     assert torch.equal(all_of_them[:1], one)
 
 
 def test_no_part_of_the_cost_is_warmed_up():
     stats = normal(5, 4)
     for bottleneck in (Sparse(dim=4), SparseKL(dim=4)):
-        latent = bottleneck(bottleneck.build(data_of(3), torch.Generator()).double(), encoded(stats), None)
+        latent = latent_of(bottleneck, bottleneck.build(data_of(3), torch.Generator()).double(), stats)
         nll = torch.zeros(5, dtype=torch.float64)
         assert torch.equal(bottleneck.bound(nll, latent, 0.0), latent.penalty)
         assert (latent.penalty > 0).all()

@@ -9,7 +9,7 @@ import torch
 from helpers import QUICK, SHARED, data_of, real_counts, same_bits, same_weights
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
-from toys import encoded, normal
+from toys import latent_of, normal, sample_of
 
 import scae
 from scae.bottlenecks import VQ
@@ -17,7 +17,7 @@ from scae.bottlenecks.vq import Codebooks, kmeans
 from scae.errors import ConfigError
 from scae.infer import latent
 from scae.model import ModelSpec
-from scae.tl.inputs import counts
+from scae.tl._inputs import query
 
 KINDS = [("plain", 1), ("product", 3), ("residual", 3)]
 each_kind = pytest.mark.parametrize(("quantization", "n_books"), KINDS)
@@ -25,7 +25,7 @@ each_kind = pytest.mark.parametrize(("quantization", "n_books"), KINDS)
 
 def built(bottleneck: VQ) -> Codebooks:
     weights = bottleneck.build(data_of(3), torch.Generator().manual_seed(0)).double()
-    bottleneck.start(weights, encoded(normal(60, bottleneck.dim, seed=5)), torch.Generator().manual_seed(1))
+    bottleneck.start(weights, sample_of(normal(60, bottleneck.dim, seed=5)), torch.Generator().manual_seed(1))
     return weights
 
 
@@ -33,25 +33,25 @@ def built(bottleneck: VQ) -> Codebooks:
 def test_each_book_gives_the_nearest_of_its_codes(quantization, n_books):
     bottleneck, y = VQ(dim=6, n_codes=5, quantization=quantization, n_books=n_books), normal(20, 6)
     weights = built(bottleneck)
-    out = bottleneck(weights, encoded(y), None)
+    out = latent_of(bottleneck, weights, y)
     left, made, books = y.numpy(), np.zeros((20, 6)), weights.codebook.numpy()
     for b in range(n_books):
         mine = np.split(left, n_books, 1)[b] if quantization == "product" else left - made
         code = cdist(mine, books[b]).argmin(1)
-        np.testing.assert_array_equal(out.trace["code"][:, b], code)
+        np.testing.assert_array_equal(out.codes[:, b], code)
         place = slice(2 * b, 2 * b + 2) if quantization == "product" else slice(None)
         made[:, place] += books[b][code]
     np.testing.assert_allclose(out.z, made)
     np.testing.assert_allclose(out.penalty, 0.25 * ((y.numpy() - made) ** 2).sum(1))
     assert torch.equal(out.point, y)
     assert not out.kl.any()
-    assert not out.sd.any()
+    assert out.sd is None
 
 
 def test_the_encoder_gets_the_decoders_gradient_and_the_commitments():
     bottleneck, y = VQ(dim=4, n_codes=3, commitment=0.5), normal(7, 4).requires_grad_()
     slope = normal(7, 4, seed=2)
-    out = bottleneck(built(bottleneck), encoded(y), None)
+    out = latent_of(bottleneck, built(bottleneck), y)
     ((out.z * slope).sum() + out.penalty.sum()).backward()
     torch.testing.assert_close(y.grad, slope + (y - out.z).detach())
     assert torch.equal(bottleneck.bound(torch.zeros(7), out, 0.0), out.penalty)  # a warm-up does not silence it
@@ -62,13 +62,13 @@ def test_without_memory_a_step_leaves_the_means_of_the_cells(quantization, n_boo
     bottleneck = VQ(dim=6, n_codes=4, quantization=quantization, n_books=n_books, decay=0.0, restart=0.0)
     weights = built(bottleneck)
     before = weights.codebook.clone()
-    out = bottleneck(weights, encoded(normal(12, 6)), None)
+    out = latent_of(bottleneck, weights, normal(12, 6))
     assert torch.equal(weights.codebook, before)
     bottleneck.after_step(weights, out, torch.Generator())
     for b in range(n_books):
         for c in range(4):
-            mine = out.trace["code"][:, b] == c
-            want = out.trace["taken"][mine, b].mean(0) if mine.any() else before[b, c]
+            mine = out.codes[:, b] == c
+            want = out.state[mine, b].mean(0) if mine.any() else before[b, c]
             torch.testing.assert_close(weights.codebook[b, c], want)
             torch.testing.assert_close(weights.share[b, c], mine.double().mean())
 
@@ -80,8 +80,8 @@ def test_with_memory_a_code_is_the_mean_of_all_its_cells_each_fading():
     number, total = weights.share[0].clone(), weights.share[0][:, None] * weights.codebook[0]
     for step in range(6):
         y = normal(9, 2, seed=step)
-        out = bottleneck(weights, encoded(y), None)
-        hot = torch.nn.functional.one_hot(out.trace["code"][:, 0], 3).double()
+        out = latent_of(bottleneck, weights, y)
+        hot = torch.nn.functional.one_hot(out.codes[:, 0], 3).double()
         number = 0.8 * number + 0.2 * hot.mean(0)
         total = 0.8 * total + 0.2 * hot.T @ y / 9
         bottleneck.after_step(weights, out, torch.Generator())
@@ -96,8 +96,8 @@ def test_a_dead_code_moves_to_a_cell_of_the_minibatch():
     y = normal(30, 2)
     for share in (0.125, 0.25):  # ½ · ¼ is above .4 · ¼; ½ · ½ · ¼ is not
         assert (weights.codebook[0, 3] == 100.0).all()
-        out = bottleneck(weights, encoded(y), None)
-        assert 3 not in out.trace["code"]
+        out = latent_of(bottleneck, weights, y)
+        assert 3 not in out.codes
         bottleneck.after_step(weights, out, torch.Generator().manual_seed(0))
         assert weights.share[0, 3] == share
     assert (cdist(weights.codebook[0, 3:], y) == 0).any()
@@ -131,7 +131,7 @@ def test_embed_writes_the_code_and_reload_gives_the_same(pbmc, tmp_path):
     model = scae.tl.embed(pbmc, ModelSpec(bottleneck=VQ(dim=4, n_codes=8)), plan=QUICK)
     written = pbmc.obs["X_scae_code"]
     assert "obs['X_scae_code']" in pbmc.uns["scae"]["written"]
-    code = latent(model, counts(pbmc, model.data))[2]
+    code = latent(model, query(pbmc, pbmc.X, model.data))[2]
     np.testing.assert_array_equal(written.astype(int), code[:, 0])
     assert list(written.cat.categories) == [str(c) for c in sorted(set(code[:, 0]))]
     assert 1 <= model.fitted["history"]["rows"][-1]["perplexity"] <= 8

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, batch_of, counts_like, parameters_of, variants
+from helpers import QUICK, counts_like, counts_of, matrix_of, parameters_of, variants
 from scipy import stats
 from scipy.special import gammaln
 
@@ -15,34 +15,35 @@ import scae
 from scae.errors import CountsError
 from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters, QuasiNB, Student
 from scae.likelihoods.base import LINKS
-from scae.transforms import Identity
+from scae.tl._inputs import query
+from scae.transforms import Normalized
 
 ALL = variants("likelihood")
 every = pytest.mark.parametrize("likelihood", ALL, ids=repr)
 
 
 @pytest.fixture
-def batch(rng):
-    return batch_of(counts_like(rng, 10, 15), dtype="float64")
+def counts(rng):
+    return counts_of(counts_like(rng, 10, 15), dtype="float64")
 
 
 @every
-def test_nll_is_minus_the_log_probability(likelihood, batch):
-    p = parameters_of(likelihood, batch)
-    want = -likelihood.dist(p).log_prob(likelihood.target(batch).dense())
-    assert want.shape == (len(batch),)
-    torch.testing.assert_close(likelihood.nll(p, batch), want, rtol=1e-9, atol=0)
+def test_nll_is_minus_the_log_probability(likelihood, counts):
+    p = parameters_of(likelihood, counts)
+    want = -likelihood.dist(p).log_prob(likelihood.observed(counts))
+    assert want.shape == (len(counts),)
+    torch.testing.assert_close(likelihood.nll(p, counts), want, rtol=1e-9, atol=0)
 
 
 @every
-def test_mean_is_the_distributions(likelihood, batch):
-    p = parameters_of(likelihood, batch)
+def test_mean_is_the_distributions(likelihood, counts):
+    p = parameters_of(likelihood, counts)
     torch.testing.assert_close(likelihood.mean(p), likelihood.dist(p).mean, rtol=1e-9, atol=0)
 
 
 @every
-def test_mean_is_that_of_many_draws(likelihood, batch):
-    p = parameters_of(likelihood, batch)
+def test_mean_is_that_of_many_draws(likelihood, counts):
+    p = parameters_of(likelihood, counts)
     draw = torch.Generator().manual_seed(3)
     draws = torch.stack([likelihood.sample(p, draw) for _ in range(2000)]).detach()
     error = draws.std(0) / len(draws) ** 0.5 + 1e-3
@@ -52,8 +53,8 @@ def test_mean_is_that_of_many_draws(likelihood, batch):
 
 
 @every
-def test_draws_come_from_the_generator_alone(likelihood, batch):
-    p = parameters_of(likelihood, batch)
+def test_draws_come_from_the_generator_alone(likelihood, counts):
+    p = parameters_of(likelihood, counts)
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     one, same, other = (likelihood.sample(p, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same)
@@ -63,9 +64,9 @@ def test_draws_come_from_the_generator_alone(likelihood, batch):
 
 
 @every
-def test_draws_of_counts_are_whole(likelihood, batch):
-    drawn = likelihood.sample(parameters_of(likelihood, batch), torch.Generator().manual_seed(0)).detach()
-    assert drawn.shape == (len(batch), batch.n_genes)
+def test_draws_of_counts_are_whole(likelihood, counts):
+    drawn = likelihood.sample(parameters_of(likelihood, counts), torch.Generator().manual_seed(0)).detach()
+    assert drawn.shape == (len(counts), counts.n_genes)
     assert isinstance(likelihood, GaussianLikelihood | Student) or bool(((drawn >= 0) & (drawn == drawn.round())).all())
 
 
@@ -73,38 +74,38 @@ def test_draws_of_counts_are_whole(likelihood, batch):
 def test_cells_are_scored_apart(likelihood, rng):
     """A cell's cost does not depend on the cells beside it."""
     x = counts_like(rng, 6, 8)
-    batch = batch_of(x, dtype="float64")
-    p = parameters_of(likelihood, batch)
+    counts = counts_of(x, dtype="float64")
+    p = parameters_of(likelihood, counts)
     first = {k: v[:1] if v.dim() == 2 else v for k, v in p.raw.items()}
-    alone = likelihood.nll(Parameters(first, batch.library[:1], p.unit), batch_of(x[:1], dtype="float64"))
-    torch.testing.assert_close(alone, likelihood.nll(p, batch)[:1])
+    alone = likelihood.nll(Parameters(first, counts.totals()[:1], p.unit), counts_of(x[:1], dtype="float64"))
+    torch.testing.assert_close(alone, likelihood.nll(p, counts)[:1])
 
 
 @pytest.mark.parametrize("dispersion", ["gene", "gene-cell"])
-def test_zinb_without_inflation_is_nb(dispersion, batch):
-    p = parameters_of(ZINB(dispersion=dispersion), batch)
+def test_zinb_without_inflation_is_nb(dispersion, counts):
+    p = parameters_of(ZINB(dispersion=dispersion), counts)
     p.raw["zero"].data.fill_(-60.0)
     torch.testing.assert_close(
-        ZINB(dispersion=dispersion).nll(p, batch), NB(dispersion=dispersion).nll(p, batch), rtol=1e-9, atol=0
+        ZINB(dispersion=dispersion).nll(p, counts), NB(dispersion=dispersion).nll(p, counts), rtol=1e-9, atol=0
     )
 
 
-def test_zinb_mean_includes_the_inflation(batch):
-    p = parameters_of(ZINB(), batch)
+def test_zinb_mean_includes_the_inflation(counts):
+    p = parameters_of(ZINB(), counts)
     torch.testing.assert_close(ZINB().mean(p), NB().mean(p) * torch.sigmoid(-p["zero"]), rtol=1e-9, atol=0)
 
 
-def test_nb_without_overdispersion_is_poisson(batch):
-    p = parameters_of(NB(), batch)
+def test_nb_without_overdispersion_is_poisson(counts):
+    p = parameters_of(NB(), counts)
     p.raw["dispersion"].data.fill_(100.0)
-    poisson = torch.distributions.Poisson(NB().mean(p)).log_prob(batch.dense()).sum(1)
-    torch.testing.assert_close(NB().nll(p, batch), -poisson, rtol=1e-6, atol=0)
+    poisson = torch.distributions.Poisson(NB().mean(p)).log_prob(counts.dense()).sum(1)
+    torch.testing.assert_close(NB().nll(p, counts), -poisson, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("log_sd", [-20.0, 0.0, 20.0])
-def test_gaussian_draws_have_the_distributions_spread(log_sd, batch):
+def test_gaussian_draws_have_the_distributions_spread(log_sd, counts):
     likelihood = GaussianLikelihood()
-    p = parameters_of(likelihood, batch)
+    p = parameters_of(likelihood, counts)
     p.raw["mean"].data.zero_()
     p.raw["log_sd"].data.fill_(log_sd)
     draw = torch.Generator().manual_seed(0)
@@ -115,13 +116,9 @@ def test_gaussian_draws_have_the_distributions_spread(log_sd, batch):
 @pytest.mark.parametrize("link", LINKS)
 def test_links_scale_with_exposure_and_start_at_the_data(link, rng):
     """Twice the library is twice the mean; the starting bias alone gives each gene its mean."""
-    from helpers import matrix_of
-
-    from scae.transforms import Identity
-
     x = counts_like(rng, 300, 20)
     source = matrix_of(x, dtype="float64")
-    raw = LINKS[link].start(source.statistics(np.arange(300), Identity())).expand(1, -1)
+    raw = LINKS[link].start(source.statistics(np.arange(300), Normalized(target_sum=None, log=False))).expand(1, -1)
     unit = float(x.sum(1).mean())
     one, two = (
         LINKS[link].log_mean(raw, Parameters({}, torch.tensor([[library]], dtype=torch.float64), unit)).exp()
@@ -140,14 +137,14 @@ def fractional(adata):
 
 def test_quasi_counts_cost_what_the_gamma_function_says(rng):
     x = counts_like(rng, 6, 9) * 0.77
-    batch = batch_of(x, dtype="float64")
-    p = parameters_of(QuasiNB(), batch)
+    counts = counts_of(x, dtype="float64")
+    p = parameters_of(QuasiNB(), counts)
     mu, theta = QuasiNB().mean(p).detach().numpy(), p["dispersion"].detach().exp().numpy()
-    x = batch.dense().numpy()
+    x = counts.dense().numpy()
     ways = gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
     want = -(ways + theta * np.log(theta / (theta + mu)) + x * np.log(mu / (theta + mu))).sum(1)
-    np.testing.assert_allclose(QuasiNB().nll(p, batch).detach(), want, rtol=1e-9)
-    whole = batch_of(np.rint(x), dtype="float64")
+    np.testing.assert_allclose(QuasiNB().nll(p, counts).detach(), want, rtol=1e-9)
+    whole = counts_of(np.rint(x), dtype="float64")
     assert torch.equal(QuasiNB().nll(p, whole), NB().nll(p, whole))
 
 
@@ -172,39 +169,39 @@ def test_values_normalised_before_are_modelled_as_they_are(likelihood, pbmc):
     with pytest.raises(CountsError, match="not whole"):
         scae.tl.fit(pbmc, scae.ModelSpec(likelihood=likelihood), plan=QUICK)
     with pytest.warns(UserWarning, match="looks log-normalised"):
-        scae.tl.embed(pbmc, scae.ModelSpec(transform=Identity(), likelihood=likelihood), plan=QUICK)
+        scae.tl.embed(pbmc, scae.ModelSpec(transform=Normalized(target_sum=None, log=False), likelihood=likelihood), plan=QUICK)
     assert np.isfinite(pbmc.obsm["X_scae"]).all()
 
 
 @pytest.mark.parametrize("df", [3.0, 30.0])
-def test_student_is_scipys(df, batch):
+def test_student_is_scipys(df, counts):
     likelihood = Student(df=df)
-    p = parameters_of(likelihood, batch)
+    p = parameters_of(likelihood, counts)
     assert "df" not in p.raw
     law = stats.t(df, loc=p["mean"].detach(), scale=p["log_sd"].detach().exp())
-    np.testing.assert_allclose(likelihood.nll(p, batch).detach(), -law.logpdf(batch.dense()).sum(1), rtol=1e-9)
+    np.testing.assert_allclose(likelihood.nll(p, counts).detach(), -law.logpdf(counts.dense()).sum(1), rtol=1e-9)
     draw = torch.Generator().manual_seed(0)
     drawn = torch.stack([likelihood.sample(p, draw)[0, 0] for _ in range(3000)]).detach()
     mean, sd = float(p["mean"].detach()[0, 0]), float(p["log_sd"].detach().exp())
     assert stats.kstest((drawn - mean) / sd, stats.t(df).cdf).pvalue > 1e-4
 
 
-def test_student_with_many_degrees_of_freedom_is_gaussian(batch):
-    p = parameters_of(GaussianLikelihood(), batch)
-    torch.testing.assert_close(Student(df=1e6).nll(p, batch), GaussianLikelihood().nll(p, batch), rtol=1e-3, atol=0)
+def test_student_with_many_degrees_of_freedom_is_gaussian(counts):
+    p = parameters_of(GaussianLikelihood(), counts)
+    torch.testing.assert_close(Student(df=1e6).nll(p, counts), GaussianLikelihood().nll(p, counts), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("likelihood", [NB(dispersion="gene-batch"), ZINB(dispersion="gene-batch")], ids=repr)
 def test_each_batch_has_its_dispersion(likelihood, pbmc):
     """Decoded at a batch a cell has that batch's; it alone gets the gradient of that batch's cells."""
     model = scae.tl.fit(pbmc, scae.ModelSpec(likelihood=likelihood), plan=QUICK, batch_key="batch", device="cpu")
-    theta = model.free["p_dispersion"]
+    theta = model.heads.free["dispersion"]
     assert theta.shape == (2, pbmc.n_vars)
     west = np.flatnonzero(pbmc.obs["batch"] == "west")
-    batch = scae.tl.inputs.counts(pbmc, model.data).take(west)
-    p = model.decode(model.encode(batch).z, batch)
+    counts, cells = query(pbmc, pbmc.X, model.data).take(west)
+    p = model.decode(model.encode(counts, cells).z, counts, cells)
     assert torch.equal(p["dispersion"], theta[1].expand(len(west), -1))
-    (slope,) = torch.autograd.grad(likelihood.nll(p, batch).sum(), theta)
+    (slope,) = torch.autograd.grad(likelihood.nll(p, counts).sum(), theta)
     assert not slope[0].any()
     assert slope[1].all()
     scae.tl.dispersion(pbmc, model)

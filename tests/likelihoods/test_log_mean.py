@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import batch_of, counts_like, parameters_of, real_counts, variants
+from helpers import counts_like, counts_of, parameters_of, real_counts, variants
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -71,8 +71,8 @@ def test_far_out_it_is_a_number():
 
 @pytest.mark.parametrize("likelihood", MOLECULES, ids=repr)
 def test_it_is_the_mean_of_log1p_of_draws(likelihood, rng):
-    batch = batch_of(counts_like(rng, 6, 12), dtype="float64")
-    p = parameters_of(likelihood, batch, spread=0.5)
+    counts = counts_of(counts_like(rng, 6, 12), dtype="float64")
+    p = parameters_of(likelihood, counts, spread=0.5)
     p = Parameters(p.raw, torch.full((6, 1), 40.0, dtype=torch.float64), p.unit)
     draw = torch.Generator().manual_seed(0)
     draws = torch.stack([torch.log1p(2.5 * likelihood.sample(p, draw)) for _ in range(600)]).detach()
@@ -109,9 +109,9 @@ def test_models_of_other_things_than_molecules_are_refused_before_a_fit(preset):
         scae.tl.denoise(real_counts(), preset, kind="log_mean")
 
 
-def test_each_batch_of_cells_has_one_depth(rng):
-    batch = batch_of(counts_like(rng, 4, 5), dtype="float64")
-    p = parameters_of(DirichletMultinomial(), batch)
+def test_each_counts_of_cells_has_one_depth(rng):
+    counts = counts_of(counts_like(rng, 4, 5), dtype="float64")
+    p = parameters_of(DirichletMultinomial(), counts)
     equal = Parameters(p.raw, torch.full((4, 1), 30.0, dtype=torch.float64), 1.0)
     share, alpha = torch.softmax(p["mean"], 1).detach(), float(p["precision"].detach().exp())
     law = stats.betabinom(30, alpha * share[2, 3], alpha * (1 - share[2, 3]))

@@ -5,26 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, batch_of, counts_like, matrix_of, parameters_of, real_counts, same_bits, variants
+from helpers import QUICK, counts_like, counts_of, matrix_of, parameters_of, real_counts, same_bits, variants
 
 import scae
 from scae.likelihoods import Bernoulli, Parameters
+from scae.tl._inputs import query
 from scae.transforms import Presence
 
 EVERY = [v for v in variants("likelihood") if isinstance(v, Bernoulli)]
 
 
 @pytest.fixture
-def batch(rng):
-    return batch_of(counts_like(rng, 10, 15), dtype="float64")
+def counts(rng):
+    return counts_of(counts_like(rng, 10, 15), dtype="float64")
 
 
 @pytest.mark.parametrize("likelihood", EVERY, ids=repr)
-def test_probability_is_the_product_of_its_factors(likelihood, batch):
-    p = parameters_of(likelihood, batch)
+def test_probability_is_the_product_of_its_factors(likelihood, counts):
+    p = parameters_of(likelihood, counts)
     want = torch.sigmoid(p["mean"])
     if likelihood.depth == "library":
-        want = -torch.expm1(-p["mean"].exp() * batch.library / p.unit)
+        want = -torch.expm1(-p["mean"].exp() * counts.totals() / p.unit)
     if likelihood.depth == "learned":
         want = want * torch.sigmoid(p["depth"])
     if likelihood.bias:
@@ -35,18 +36,18 @@ def test_probability_is_the_product_of_its_factors(likelihood, batch):
 @pytest.mark.parametrize("likelihood", EVERY, ids=repr)
 @pytest.mark.parametrize("far", [-60.0, 60.0])
 def test_extreme_numbers_have_finite_costs_and_slopes(likelihood, far, rng):
-    batch = batch_of(counts_like(rng, 4, 6))
-    p = parameters_of(likelihood, batch)
+    counts = counts_of(counts_like(rng, 4, 6))
+    p = parameters_of(likelihood, counts)
     for value in p.raw.values():
         value.data.fill_(far)
-    nll = likelihood.nll(p, batch)
+    nll = likelihood.nll(p, counts)
     assert nll.isfinite().all()
     assert all(g.isfinite().all() for g in torch.autograd.grad(nll.sum(), list(p.raw.values())))
 
 
-def test_depth_by_library_is_the_presence_of_poisson_molecules(batch):
-    p = parameters_of(Bernoulli(depth="library"), batch)
-    poisson = torch.distributions.Poisson(p["mean"].exp() * batch.library / p.unit)
+def test_depth_by_library_is_the_presence_of_poisson_molecules(counts):
+    p = parameters_of(Bernoulli(depth="library"), counts)
+    poisson = torch.distributions.Poisson(p["mean"].exp() * counts.totals() / p.unit)
     torch.testing.assert_close(1 - Bernoulli(depth="library").mean(p), poisson.log_prob(torch.zeros(())).exp())
 
 
@@ -64,13 +65,13 @@ def test_a_learned_depth_is_the_cells_own_and_no_part_of_the_latent():
     """PeakVI's cell factor comes from an encoder of its own: the latent decides nothing of it."""
     adata = real_counts()
     model = scae.tl.embed(adata, "peakvi", plan=QUICK, batch_key="batch")
-    batch = scae.tl.inputs.counts(adata, model.data).take(np.arange(200))
+    counts, cells = query(adata, adata.X, model.data).take(np.arange(200))
     with torch.no_grad():
-        z = model.encode(batch).z
-        one, two = model.decode(z, batch), model.decode(torch.zeros_like(z), batch)
+        z = model.encode(counts, cells).z
+        one, two = model.decode(z, counts, cells), model.decode(torch.zeros_like(z), counts, cells)
     assert one["depth"].shape == (200, 1)
     assert len(one["depth"].unique()) > 100
     assert same_bits(one["depth"], two["depth"])
     assert not torch.equal(one["mean"], two["mean"])
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    assert {"cell_coder.first.weight", "free.p_bias"} <= set(model.state_dict())
+    assert {"heads.cell_encoder.first.weight", "heads.free.bias_"} <= set(model.state_dict())

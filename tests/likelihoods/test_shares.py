@@ -5,49 +5,50 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import batch_of, counts_like, parameters_of
+from helpers import counts_like, counts_of, parameters_of
 from scipy import stats
 
 from scae.likelihoods import NB, DirichletMultinomial, Multinomial, Parameters
-from scae.likelihoods.multinomial import scatter, whole
+from scae.likelihoods.base import whole
+from scae.ops.multinomial import multinomial
 
 
 @pytest.fixture
-def batch(rng):
-    return batch_of(counts_like(rng, 10, 15), dtype="float64")
+def counts(rng):
+    return counts_of(counts_like(rng, 10, 15), dtype="float64")
 
 
 def shares(p: Parameters) -> np.ndarray:
     return torch.softmax(p["mean"], 1).detach().numpy()
 
 
-def test_multinomial_is_scipys(batch):
-    p = parameters_of(Multinomial(), batch)
-    x = batch.dense().numpy()
+def test_multinomial_is_scipys(counts):
+    p = parameters_of(Multinomial(), counts)
+    x = counts.dense().numpy()
     want = [-stats.multinomial.logpmf(row, row.sum(), share) for row, share in zip(x, shares(p), strict=True)]
-    np.testing.assert_allclose(Multinomial().nll(p, batch).detach(), want, rtol=1e-9)
+    np.testing.assert_allclose(Multinomial().nll(p, counts).detach(), want, rtol=1e-9)
 
 
 @pytest.mark.parametrize("log_alpha", [-2.0, 1.0, 7.0])
-def test_dirichlet_multinomial_is_scipys(log_alpha, batch):
-    p = parameters_of(DirichletMultinomial(), batch)
+def test_dirichlet_multinomial_is_scipys(log_alpha, counts):
+    p = parameters_of(DirichletMultinomial(), counts)
     p.raw["precision"].data.fill_(log_alpha)
-    alpha, x = np.exp(log_alpha) * shares(p), batch.dense().numpy().astype(int)
+    alpha, x = np.exp(log_alpha) * shares(p), counts.dense().numpy().astype(int)
     want = [-stats.dirichlet_multinomial.logpmf(row, a, row.sum()) for row, a in zip(x, alpha, strict=True)]
-    np.testing.assert_allclose(DirichletMultinomial().nll(p, batch).detach(), want, rtol=1e-9)
+    np.testing.assert_allclose(DirichletMultinomial().nll(p, counts).detach(), want, rtol=1e-9)
 
 
-def test_without_overdispersion_it_is_the_multinomial(batch):
-    p = parameters_of(DirichletMultinomial(), batch)
+def test_without_overdispersion_it_is_the_multinomial(counts):
+    p = parameters_of(DirichletMultinomial(), counts)
     p.raw["precision"].data.fill_(16.0)
-    torch.testing.assert_close(DirichletMultinomial().nll(p, batch), Multinomial().nll(p, batch), rtol=1e-5, atol=0)
+    torch.testing.assert_close(DirichletMultinomial().nll(p, counts), Multinomial().nll(p, counts), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("likelihood", [Multinomial(), DirichletMultinomial()], ids=repr)
-def test_a_constant_added_to_all_logits_changes_nothing(likelihood, batch):
-    p = parameters_of(likelihood, batch)
+def test_a_constant_added_to_all_logits_changes_nothing(likelihood, counts):
+    p = parameters_of(likelihood, counts)
     moved = Parameters({**p.raw, "mean": p["mean"] + 3.0}, p.library, p.unit)
-    torch.testing.assert_close(likelihood.nll(moved, batch), likelihood.nll(p, batch))
+    torch.testing.assert_close(likelihood.nll(moved, counts), likelihood.nll(p, counts))
     torch.testing.assert_close(likelihood.mean(p).sum(1, keepdim=True), p.library)
 
 
@@ -55,7 +56,7 @@ def test_a_constant_added_to_all_logits_changes_nothing(likelihood, batch):
 def test_scattered_molecules_are_multinomial(genes, rng):
     n, total = 8000, 60.0
     share = torch.from_numpy(rng.dirichlet(np.full(genes, 0.5)))
-    drawn = scatter(torch.full((n,), total), share.expand(n, -1), torch.Generator().manual_seed(0)).numpy()
+    drawn = multinomial(torch.full((n,), total), share.expand(n, -1), torch.Generator().manual_seed(0)).numpy()
     assert (drawn.sum(1) == total).all()
     law = stats.multinomial(total, share.numpy())
     spread = np.sqrt(np.diag(law.cov()) / n) + 1e-9
@@ -81,10 +82,10 @@ def test_dirichlet_multinomial_draws_spread_as_they_should():
     torch.testing.assert_close(drawn.var(0), n * share * (1 - share) * (n + alpha) / (1 + alpha), rtol=0.05, atol=0)
 
 
-def test_poisson_counts_given_their_total_are_multinomial(batch):
+def test_poisson_counts_given_their_total_are_multinomial(counts):
     """Which is why a Poisson and a multinomial fit to the same shares."""
-    p = parameters_of(NB(), batch)
-    mu, x = NB().mean(p).detach(), batch.dense()
+    p = parameters_of(NB(), counts)
+    mu, x = NB().mean(p).detach(), counts.dense()
     total = torch.distributions.Poisson(mu.sum(1)).log_prob(x.sum(1))
     given = torch.distributions.Poisson(mu).log_prob(x).sum(1) - total
-    torch.testing.assert_close(-Multinomial().nll(p, batch).detach(), given)
+    torch.testing.assert_close(-Multinomial().nll(p, counts).detach(), given)

@@ -9,17 +9,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from helpers import batch_of, counts_like, data_of, same_bits
+from halves import built
+from helpers import cells_of, counts_like, counts_of, data_of, same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import conv1d, conv_transpose1d, interpolate, pad
 
 from scae import threads
-from scae.batch import DataSpec
 from scae.errors import ConfigError
-from scae.networks import Conv1d, design_matrix
+from scae.input import InputScale
+from scae.keys import DataSpec
+from scae.networks import Conv1d
 from scae.networks.genome import Axis
 from scae.ops.windows import rearranged, sparse_windows
+from scae.records import Cells, EncoderInput
+from scae.transforms import Normalized
 
 GENES, CHROMOSOMES = 29, (11, 1, 17)
 WINDOWS, CHANNELS = (4, 2), (3, 5)
@@ -45,17 +49,19 @@ def unpadded(maps: list[torch.Tensor]) -> torch.Tensor:
     return along[:, torch.tensor(spec().order).argsort()]
 
 
-def coder(network: Conv1d, levels: int = 0, readouts: tuple[str, ...] = ("mean",), n_latent: int = 4):
-    """Weights in float64, biases and covariate weights too set off from zero."""
-    rng = torch.Generator().manual_seed(0)
-    made = network.build(n_latent, n_latent, readouts, spec(levels), rng).double()
-    for p in made.parameters():
+def halves(network: Conv1d, levels: int = 0, readouts: tuple[str, ...] = ("mean",)):
+    """Encoder, decoder and covariates in float64, biases and covariate weights too set off from zero."""
+    parts = built(network, spec(levels), readouts)
+    rng = torch.Generator().manual_seed(1)
+    for p in parts.parameters():
         p.data += 0.1 * torch.randn(p.shape, generator=rng, dtype=p.dtype)
-    return made
+    return parts
 
 
-def batch(rng, levels: int = 0):
-    return batch_of(counts_like(rng, 6, GENES), dtype="float64", levels=levels)
+def some_cells(rng, levels: int = 0) -> tuple[EncoderInput, Cells]:
+    """An encoder's input, and what else is known of the cells."""
+    counts, cells = cells_of(counts_like(rng, 6, GENES), dtype="float64", levels=levels)
+    return EncoderInput(counts), cells
 
 
 def torch_kernel(layer, size: int) -> torch.Tensor:
@@ -63,15 +69,15 @@ def torch_kernel(layer, size: int) -> torch.Tensor:
     return layer.weight.view(len(layer.weight), size, -1).permute(0, 2, 1)
 
 
-def torch_encoder(made, x: torch.Tensor) -> torch.Tensor:
+def torch_encoder(encoder, x: torch.Tensor) -> torch.Tensor:
     """The encoder by torch's convolutions, a chromosome at a time."""
-    first, (second,), maps = made.down.first, made.down.deeper, []
+    first, (second,), maps = encoder.first, encoder.deeper, []
     for chromosome in padded(x):
         h = conv1d(chromosome, first.weight.T[:, None], first.bias, stride=WINDOWS[0])
         h = conv1d(torch.nn.functional.elu(h), torch_kernel(second, WINDOWS[1]), second.bias, stride=WINDOWS[1])
         maps.append(torch.nn.functional.elu(h))
     flat = torch.cat(maps, 2).transpose(1, 2).flatten(1)  # (cells, windows · channels)
-    return flat @ made.down.last.weight.T + made.down.last.bias
+    return flat @ encoder.last.weight.T + encoder.last.bias
 
 
 def agree(got: torch.Tensor, want: torch.Tensor, weights: list[torch.Tensor]) -> None:
@@ -83,106 +89,99 @@ def agree(got: torch.Tensor, want: torch.Tensor, weights: list[torch.Tensor]) ->
 
 
 def test_encoder_is_torchs_on_the_dense_input(rng):
-    made, b = coder(PLAIN), batch(rng)
-    got = made.encode(b, design_matrix(b, spec()), None)
-    agree(got.stats, torch_encoder(made, b.dense()), list(made.down.parameters()))
+    (encoder, _, covariates), (seen, cells) = halves(PLAIN), some_cells(rng)
+    got = encoder(seen, covariates(cells), None)
+    agree(got.stats, torch_encoder(encoder, seen.dense()), list(encoder.parameters()))
 
 
 def test_centred_and_scaled_input_is_torchs_too(rng):
-    made, b = coder(PLAIN, levels=2), batch(rng, levels=2)
+    (encoder, _, covariates), (seen, cells) = halves(PLAIN, levels=2), some_cells(rng, levels=2)
     for groups in (1, 2):
-        mean = torch.randn(groups, GENES, dtype=torch.float64, requires_grad=True)
-        sd = torch.rand(GENES, dtype=torch.float64) + 0.5
-        seen = b.standardized(mean, sd)
-        got = made.down(seen, torch.zeros(len(b), spec(2).n_design, dtype=torch.float64), None)
-        agree(got.stats, torch_encoder(made, seen.dense()), [made.down.first.weight, mean])
+        transform = Normalized(target_sum=None, log=False, standardize=True, center_batches=groups > 1)
+        scale = InputScale(transform, False, spec(2), torch.device("cpu"))
+        scale.mean = torch.randn(groups, GENES, dtype=torch.float64, requires_grad=True)
+        scale.sd = torch.rand(GENES, dtype=torch.float64) + 0.5
+        scaled = scale(seen, cells)
+        got = encoder(scaled, torch.zeros_like(covariates(cells)), None)
+        agree(got.stats, torch_encoder(encoder, scaled.dense()), [encoder.first.weight, scale.mean])
 
 
 def test_transposed_decoder_is_torchs():
-    made, z = coder(PLAIN), torch.randn(6, 4, dtype=torch.float64)
-    got = made.decode(z, torch.zeros(6, 0, dtype=torch.float64), None)["mean"].full()
-    h = torch.nn.functional.elu(z @ made.deepest.weight.T + made.deepest.bias).view(6, -1, CHANNELS[-1]).transpose(1, 2)
-    (up,), out = made.up, made.out["p_mean"]
-    h = torch.nn.functional.elu(conv_transpose1d(h, up.weight.transpose(1, 2), made.biases[0], stride=WINDOWS[1]))
+    (_, decoder, _), z = halves(PLAIN), torch.randn(6, 4, dtype=torch.float64)
+    got = decoder(z, None, None)["mean"]
+    h = torch.nn.functional.elu(z @ decoder.deepest.weight.T + decoder.deepest.bias).view(6, -1, CHANNELS[-1]).transpose(1, 2)
+    (up,), out = decoder.up, decoder.readouts["mean"]
+    h = torch.nn.functional.elu(conv_transpose1d(h, up.weight.transpose(1, 2), decoder.biases[0], stride=WINDOWS[1]))
     h = conv_transpose1d(h, out.up.weight.transpose(1, 2), stride=WINDOWS[0])
     lengths = [-(-n // UNIT) * UNIT for n in CHROMOSOMES]
-    weights = [made.deepest.weight, up.weight, made.biases[0], out.up.weight, out.bias]
+    weights = [decoder.deepest.weight, up.weight, decoder.biases[0], out.up.weight, out.bias]
     agree(got, unpadded(list(h.split(lengths, 2))) + out.bias, weights)
 
 
 @pytest.mark.parametrize("windows", [(4, 2), (5, 3)])
 def test_upsampling_decoder_is_torchs_a_chromosome_at_a_time(windows):
-    network = replace(PLAIN, decoder="upsampling", windows=windows)
-    made, z = coder(network), torch.randn(6, 4, dtype=torch.float64)
-    got = made.decode(z, torch.zeros(6, 0, dtype=torch.float64), None)["mean"].full()
-    h = torch.nn.functional.elu(z @ made.deepest.weight.T + made.deepest.bias).view(6, -1, CHANNELS[-1]).transpose(1, 2)
-    (up,), out, maps = made.up, made.out["p_mean"], []
+    network = replace(PLAIN, upsampling="nearest", windows=windows)
+    (_, decoder, _), z = halves(network), torch.randn(6, 4, dtype=torch.float64)
+    got = decoder(z, None, None)["mean"]
+    h = torch.nn.functional.elu(z @ decoder.deepest.weight.T + decoder.deepest.bias).view(6, -1, CHANNELS[-1]).transpose(1, 2)
+    (up,), out, maps = decoder.up, decoder.readouts["mean"], []
 
     def grown(x, weight, size):
         return conv1d(interpolate(x, scale_factor=size, mode="nearest"), weight.permute(2, 1, 0), padding=size // 2)
 
     for chromosome in h.split([-(-n // math.prod(windows)) for n in CHROMOSOMES], 2):
-        x = torch.nn.functional.elu(grown(chromosome, up.weight, windows[1]) + made.biases[0][:, None])
+        x = torch.nn.functional.elu(grown(chromosome, up.weight, windows[1]) + decoder.biases[0][:, None])
         maps.append(grown(x, out.up.weight, windows[0]))
-    agree(got, unpadded(maps) + out.bias, [made.deepest.weight, up.weight, made.biases[0], out.up.weight, out.bias])
+    agree(got, unpadded(maps) + out.bias, [decoder.deepest.weight, up.weight, decoder.biases[0], out.up.weight, out.bias])
 
 
-@pytest.mark.parametrize("decoder", ["transposed", "upsampling"])
-def test_no_window_spans_two_chromosomes(decoder):
-    """The deepest map hears of a gene in its own chromosome's windows alone; a window there speaks to its own genes alone."""
-    made = coder(replace(PLAIN, decoder=decoder))
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
+def test_no_window_spans_two_chromosomes(upsampling):
+    """A gene reaches windows of its own chromosome only in the deepest map; a window there reaches its own genes only."""
+    encoder, decoder, _ = halves(replace(PLAIN, upsampling=upsampling))
     home = np.repeat(np.arange(3), CHROMOSOMES)[np.argsort(spec().order)]  # chromosome of each gene
     of_window = np.repeat(np.arange(3), [-(-n // UNIT) for n in CHROMOSOMES])
     heard = []
-    made.down.last.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].view(len(inputs[0]), len(of_window), -1)))
-    some = batch_of(np.vstack([np.zeros(GENES), np.eye(GENES)]), dtype="float64")
-    made.encode(some, torch.zeros(GENES + 1, 0, dtype=torch.float64), None)
+    encoder.last.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].view(len(inputs[0]), len(of_window), -1)))
+    some = counts_of(np.vstack([np.zeros(GENES), np.eye(GENES)]), dtype="float64")
+    encoder(EncoderInput(some), None, None)
     changed = (heard[0][1:] != heard[0][:1]).any(2).numpy()  # (genes, windows)
     assert changed.any(1).all()
     assert not changed[home[:, None] != of_window[None]].any()
 
     maps = torch.randn(1, len(of_window), CHANNELS[-1], dtype=torch.float64).requires_grad_()
-    made.deepest.forward = lambda *_: maps.flatten(1)
-    out = made.decode(torch.zeros(1, 4, dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64), None)["mean"].full()[0]
+    decoder.deepest.forward = lambda *_: maps.flatten(1)
+    out = decoder(torch.zeros(1, 4, dtype=torch.float64), None, None)["mean"][0]
     spoken = torch.stack([torch.autograd.grad(value, maps, retain_graph=True)[0][0].abs().sum(1) for value in out])
     assert (spoken > 0).any(1).all()
     assert not (spoken.numpy() > 0)[home[:, None] != of_window[None]].any()
 
 
-@pytest.mark.parametrize("decoder", ["transposed", "upsampling"])
-def test_readouts_at_pairs_are_those_of_the_whole(decoder, rng):
-    made, b = coder(replace(PLAIN, decoder=decoder), levels=3, readouts=("mean", "zero")), batch(rng, levels=3)
-    read = made.decode(torch.randn(6, 4, dtype=torch.float64), design_matrix(b, spec(3)), None)
-    cell, gene = torch.tensor([0, 5, 2, 2, 0]), torch.tensor([28, 0, 13, 13, 7])
-    for handle in read.values():
-        torch.testing.assert_close(handle.at(cell, gene), handle.full()[cell, gene])
-
-
 def test_jacobian_norm_is_autograds(rng):
-    made, b = coder(PLAIN), batch(rng)
-    first = made.down.first
-    got = made.encode(b, torch.zeros(6, 0, dtype=torch.float64), None)
+    (encoder, _, _), (seen, _) = halves(PLAIN), some_cells(rng)
+    first, got = encoder.first, encoder(seen, None, None)
     u = torch.randn(got.first.shape, dtype=torch.float64)
 
     def of_dense(x):
         maps = [conv1d(m, first.weight.T[:, None], first.bias, stride=WINDOWS[0]) for m in padded(x)]
         return torch.cat(maps, 2).transpose(1, 2).flatten(1)
 
-    x = b.dense().requires_grad_()
+    x = seen.dense().requires_grad_()
     (slope,) = torch.autograd.grad((of_dense(x) * u).sum(), x)
     torch.testing.assert_close(got.jacobian_sq(u), slope.square().sum(1))
 
 
 def test_the_rest_can_be_run_again(rng):
-    made, b = coder(PLAIN, levels=3), batch(rng, levels=3)
-    got = made.encode(b, design_matrix(b, spec(3)), None)
-    assert torch.equal(got.again(got.first), got.stats)
-    assert got.again(got.first[:2]).shape == (2, 4)
+    (encoder, _, covariates), (seen, cells) = halves(PLAIN, levels=3), some_cells(rng, levels=3)
+    design = covariates(cells)
+    got = encoder(seen, design, None)
+    assert torch.equal(got.rest(got.first, design), got.stats)
+    assert got.rest(got.first[:2], None).shape == (2, 4)
 
 
 def test_noise_has_the_covariance_of_the_layer():
     """N(0, JᵀJ), J = ∂first/∂input, within what 40,000 draws allow."""
-    first = coder(PLAIN).down.first
+    first = halves(PLAIN)[0].first
     jacobian = first._of_dense(torch.eye(GENES, dtype=torch.float64))  # (genes, width)
     want = (jacobian.T @ jacobian).detach()
     drawn = first.noise(40_000, torch.Generator().manual_seed(0)).detach()
@@ -192,17 +191,17 @@ def test_noise_has_the_covariance_of_the_layer():
 
 
 def test_noise_enters_with_a_generator_alone(rng):
-    first, b, design = coder(PLAIN).down.first, batch(rng), torch.zeros(6, 0, dtype=torch.float64)
-    noisy, clean = replace(b, noise_sd=0.3), first(b, design, None)
-    assert torch.equal(first(noisy, design, None), clean)
+    first, (seen, _) = halves(PLAIN)[0].first, some_cells(rng)
+    noisy, clean = replace(seen, noise_sd=0.3), first(seen, None, None)
+    assert torch.equal(first(noisy, None, None), clean)
     drawn = 0.3 * first.noise(6, torch.Generator().manual_seed(5))
-    torch.testing.assert_close(first(noisy, design, torch.Generator().manual_seed(5)), clean + drawn)
+    torch.testing.assert_close(first(noisy, None, torch.Generator().manual_seed(5)), clean + drawn)
 
 
 @given(st.integers(0, 6), st.integers(1, 20), st.integers(1, 5), st.integers(2, 5), st.integers(0, 50))
 def test_value_and_gradient_of_the_op_are_dense(cells, genes, channels, size, seed):
     rng = np.random.default_rng(seed)
-    b = batch_of(rng.poisson(0.5, (cells, genes)), dtype="float64")
+    b = counts_of(rng.poisson(0.5, (cells, genes)), dtype="float64")
     kernel = torch.from_numpy(rng.normal(size=(size, channels))).requires_grad_()
     place = torch.from_numpy(rng.permutation(genes))
     n_windows = -(-genes // size)
@@ -222,7 +221,7 @@ def test_columns_are_rearranged_and_given_back():
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_threads_do_not_change_bits(n, rng):
-    b, results = batch_of(counts_like(rng, 300, 300)), []
+    b, results = counts_of(counts_like(rng, 300, 300)), []
     kernel = torch.randn(16, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for count in (1, n):
         with threads.use(count):
@@ -232,7 +231,7 @@ def test_threads_do_not_change_bits(n, rng):
 
 
 def test_every_device_agrees(device, rng):
-    b, results = batch_of(counts_like(rng, 40, 100)), []
+    b, results = counts_of(counts_like(rng, 40, 100)), []
     kernel = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
     for where in (torch.device("cpu"), device):
         k = kernel.to(where).requires_grad_()

@@ -12,7 +12,7 @@ from helpers import QUICK, SHARED, counts_like
 import scae
 from scae.errors import MissingKeyError
 from scae.networks import Conv1d
-from scae.tl.coordinates import genome_order
+from scae.tl._coordinates import genome_order
 
 PLACES = [("chr10", 900), ("chr2", 50), ("chrX", 7), ("chr2", 9), ("chr10", 1000), ("GL000194.1", 3), ("chrM", 1)]
 ORDER, BREAKS = (5, 3, 1, 0, 4, 6, 2), (1, 3, 5, 6)

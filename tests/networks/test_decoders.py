@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, batch_of, counts_like, data_of, matrix_of, same_weights
+from helpers import QUICK, cells_of, counts_like, data_of, matrix_of, same_weights
 
 import scae
 from scae.bottlenecks import Deterministic
@@ -26,12 +26,12 @@ def trio() -> Autoencoder:
 
 def test_loss_and_mean_are_those_of_the_decoders_one_by_one(trio, rng):
     x = counts_like(rng, 9, 12)
-    batch = batch_of(x)
+    counts, cells = cells_of(x)
     with torch.no_grad():
-        z = trio.encode(batch).z
-        ps = [trio.decode(z, batch, decoder=d) for d in trio.decoders]
-        nll = torch.stack([SPEC.likelihood.nll(p, batch) for p in ps])
-        torch.testing.assert_close(trio(batch, torch.Generator()).nll, nll.mean(0))
+        z = trio.encode(counts, cells).z
+        ps = [trio.decode(z, counts, cells, decoder=d) for d in trio.decoders]
+        nll = torch.stack([SPEC.likelihood.nll(p, counts) for p in ps])
+        torch.testing.assert_close(trio(counts, cells, torch.Generator()).nll, nll.mean(0))
         mean = torch.stack([SPEC.likelihood.mean(p) for p in ps]).mean(0).numpy()
     assert not torch.allclose(nll[0], nll[1])
     made = np.concatenate([block for _, block in denoised(trio, matrix_of(x))])
@@ -43,13 +43,14 @@ def test_loss_and_mean_are_those_of_the_decoders_one_by_one(trio, rng):
 
 def test_one_encoder_is_trained_and_saved_once(trio, tmp_path):
     one = Autoencoder(dataclasses.replace(SPEC, network=MLP(hidden=(8,))), data_of(12), torch.Generator())
-    n_down = sum(p.numel() for p in one.coder.down.parameters())
+    n_down = sum(p.numel() for p in one.encoder.parameters())
     n_all, n_one = (sum(p.numel() for p in m.parameters()) for m in (trio, one))
     assert n_all - n_one == 2 * (n_one - n_down)
     trio.save(tmp_path / "m.scae")
     back = scae.load(tmp_path / "m.scae")
     assert same_weights(trio, back)
-    assert back.further[0].down is back.coder.down
+    assert len(back.heads.decoders) == 3
+    assert [k for k in back.state_dict() if k.endswith("first.weight")] == ["encoder.first.weight"]
 
 
 def test_a_first_model_chooses_the_genes(pbmc):
