@@ -173,6 +173,7 @@ def killed_and_resumed(folder, delays: list[float]) -> str:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_after_sigkill_at_any_moment_the_bits_are_the_same(tmp_path):
     """Reduced; ``make trust`` does it a hundred times."""
     times = random.Random(0)
