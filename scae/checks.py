@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,20 +13,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .errors import ConfigError, CountsError, GenesError, MatrixError, ScaeError, unknown
-from .kernels import csr
+from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
+from .findings import Finding, emptiness, is_counts, structure, values
+from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
-
-_CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding: an ``"error"`` (a fit raises ``error``), a ``"warning"`` (a fit warns) or a ``"note"`` (it does not)."""
-
-    level: str
-    message: str
-    error: type[ScaeError] = CountsError
 
 
 @dataclass
@@ -83,11 +74,25 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
     if x is None:
         known = ", ".join(map(repr, adata.layers)) or "none"
         raise CountsError(f"adata.X is None. Name the layer that holds counts. Layers: {known}.")
-    if isinstance(x, np.ndarray) or sp.issparse(x):
-        return x
-    if hasattr(x, "to_memory"):  # backed sparse
-        return x.to_memory()
-    return np.asarray(x[:] if hasattr(x, "shape") and not hasattr(x, "compute") else x.compute())
+    if "dask.array" in sys.modules and isinstance(x, sys.modules["dask.array"].Array):
+        x = x.compute()
+    elif is_backed(x):
+        x = x[:]
+    return x if sp.issparse(x) else np.asarray(x)
+
+
+def require_anndata(adata: Any) -> None:
+    """Refuse anything but an AnnData.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, such as a path.
+    """
+    if not isinstance(adata, AnnData):
+        raise ConfigError(
+            f"adata is a {type(adata).__name__}; allowed: an AnnData. Read a file first, e.g. with scanpy.read_h5ad(path)."
+        )
 
 
 @spelled_out(KEYWORDS)
@@ -129,16 +134,17 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
 
 def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
     """The report of :func:`check`, and the matrix that was checked, in memory."""
+    require_anndata(adata)
     x = matrix(adata, keys.layer)
     name = "X" if keys.layer is None else f"layers[{keys.layer!r}]"
     kind = f"{type(x).__name__} {x.dtype}" if sp.issparse(x) else f"dense {x.dtype}"
     report = Report(f"{adata.n_obs} cells × {adata.n_vars} genes, {name}, {kind}")
     findings = report.findings
-    findings += _structure(x, name)
+    findings += structure(x, name)
     if report.ok:
-        findings += _values(adata, x, name, keys.layer, fractions)
+        findings += values(x, name, fractions, lambda: _advice(adata, keys.layer))
     if report.ok:
-        findings += _emptiness(x)
+        findings += emptiness(x)
     if not adata.var_names.is_unique:
         repeated = ", ".join(adata.var_names[adata.var_names.duplicated()][:3])
         text = f"gene names are not unique (e.g. {repeated}). Call adata.var_names_make_unique()."
@@ -175,79 +181,6 @@ def gene_mask(adata: AnnData, mask_var: str | Sequence[bool] | None) -> NDArray[
     return mask
 
 
-def _structure(x: Any, name: str) -> Iterator[Finding]:
-    if 0 in x.shape:
-        yield Finding("error", f"{name} has shape {x.shape[0]} × {x.shape[1]}: there is nothing to fit.")
-    if x.dtype.kind not in "iufb":
-        yield Finding("error", f"{name} holds {x.dtype} values. Counts must be whole numbers, stored as integers or floats.")
-    if sp.issparse(x) and x.format in ("csr", "csc"):
-        try:
-            csr.validate(x.indptr, x.indices, x.data, x.shape[1] if x.format == "csr" else x.shape[0])
-        except MatrixError as fault:
-            yield Finding("error", f"{name}: {fault}", MatrixError)
-
-
-def _chunks(x: Any) -> Iterator[NDArray]:
-    data = x.data if sp.issparse(x) else x.reshape(-1)
-    for start in range(0, data.size, _CHUNK):
-        yield data[start : start + _CHUNK]
-
-
-def is_counts(x: Any) -> bool:
-    """Whether every value is a finite, non-negative whole number."""
-    if x.dtype.kind in "ub":
-        return True
-    return all(bool(((c >= 0) & (c == np.rint(c)) & (c < np.inf)).all()) for c in _chunks(x))
-
-
-def _values(adata: AnnData, x: Any, name: str, layer: str | None, fractions: bool) -> Iterator[Finding]:
-    size = nan = negative = fractional = 0
-    largest, example = 0.0, 0.0
-    for c in _chunks(x):
-        size += c.size
-        bad = ~np.isfinite(c) if c.dtype.kind == "f" else np.zeros(c.shape, bool)
-        nan += int(bad.sum())
-        negative += int((c < 0).sum())
-        part = (c != np.rint(c)) & ~bad if c.dtype.kind == "f" else bad
-        fractional += int(part.sum())
-        example = float(c[part][0]) if example == 0 and part.any() else example
-        largest = max(largest, float(np.max(c, initial=0, where=~bad)))
-    if nan:
-        text = f"{name} has {nan} NaN or infinite values. Remove those cells or genes. {_advice(adata, layer)}"
-        yield Finding("error", text)
-    elif negative:
-        scaled = "; it looks scaled" if fractional else ""
-        yield Finding("error", f"{name} has {negative} negative values{scaled}. Pass raw counts. {_advice(adata, layer)}")
-    elif fractional:
-        logs = largest < 20 and _log_normalized(x)
-        if fractions and logs:
-            text = (
-                f"{name} looks log-normalised. Do not fit a likelihood of counts to it; 'gaussian' and 'student' fit such values."
-            )
-            yield Finding("warning", text)
-        elif not fractions:
-            looks = f", and {name} looks log-normalised" if logs else ""
-            share = f"{100 * fractional / max(size, 1):.1f} % of its values are not whole (e.g. {example:.4g}){looks}"
-            corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb'."
-            text = f"{name} does not hold raw counts: {share}. Pass raw counts. {_advice(adata, layer)}{corrected}"
-            yield Finding("error", text)
-    elif largest > 2**24:
-        yield Finding("warning", f"{name} has counts up to {largest:.0f}; above 2^24, float32 does not hold every whole number.")
-
-
-def _log_normalized(x: Any) -> bool:
-    """Whether rows look like log1p of scaled counts: expm1 gives all the same total, or whole multiples of one number per row."""
-    rows = sp.csr_matrix(x[: min(200, x.shape[0])]).astype(np.float64)
-    rows.data = np.expm1(rows.data)
-    totals = np.asarray(rows.sum(1)).ravel()
-    totals = totals[totals > 0]
-    if totals.size > 1 and totals.std() < 0.01 * totals.mean():
-        return True
-    parts = [r[r > 0] for r in np.split(rows.data, rows.indptr[1:-1])]
-    off = [np.abs(p / p.min() - np.rint(p / p.min())).mean() for p in parts if p.size > 1]
-    return bool(off) and float(np.median(off)) < 0.05
-
-
 def _advice(adata: AnnData, layer: str | None) -> str:
     """A sentence that says where raw counts are, if anywhere."""
     places = [f"layer={key!r}" for key in adata.layers if key != layer and is_counts(matrix(adata, key))]
@@ -258,16 +191,6 @@ def _advice(adata: AnnData, layer: str | None) -> str:
     if places:
         return f"Raw counts are available: use {' or '.join(places)}."
     return "No layer holds raw counts." if adata.raw is None else "Neither a layer nor .raw holds raw counts."
-
-
-def _emptiness(x: Any) -> Iterator[Finding]:
-    for axis, what, effect in (
-        (1, "cells", "they are not trained on, and their latent carries no information. Remove them with sc.pp.filter_cells"),
-        (0, "genes", "they carry no information. Remove them with sc.pp.filter_genes"),
-    ):
-        empty = int((np.asarray(x.sum(axis=axis)).ravel() == 0).sum())
-        if empty:
-            yield Finding("warning" if axis else "note", f"{what} without counts: {empty}; {effect}.")
 
 
 def _columns(adata: AnnData, keys: DataKeys) -> Iterator[Finding]:

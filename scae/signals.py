@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from .errors import Interrupted
 
@@ -19,10 +20,15 @@ def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (wh
 
 
 @contextmanager
+def interrupting() -> Iterator[None]:
+    """Let ending signals raise :class:`~scae.errors.Interrupted` in a ``with`` block, instead of ending the process at once."""
+    with _handled(interrupt, (signal.SIG_DFL, signal.default_int_handler)):
+        yield
+
+
+@contextmanager
 def noticed() -> Iterator[list[int]]:
     """Collect ending signals in a list for a ``with`` block instead of stopping at once; a second one stops at once.
-
-    Handlers that the user installed are left alone, and so is everything outside the main thread, where Python has no signals.
 
     Yields
     ------
@@ -30,19 +36,26 @@ def noticed() -> Iterator[list[int]]:
         Numbers of the signals received so far.
     """
     received: list[int] = []
-    before = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         if received:
             interrupt(number, frame)
         received.append(number)
 
+    with _handled(note, (signal.SIG_DFL, signal.default_int_handler, interrupt)):
+        yield received
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], instead_of: tuple[Any, ...]) -> Iterator[None]:
+    """Install a handler, but leave alone those of the user, and other threads than the main one, where Python has no signals."""
+    before = {}
     if threading.current_thread() is threading.main_thread():
         for number in ENDING:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, interrupt):
-                before[number] = signal.signal(number, note)
+            if signal.getsignal(number) in instead_of:
+                before[number] = signal.signal(number, handler)
     try:
-        yield received
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -20,7 +20,7 @@ FLOORS = (
     {"corruptions", "transforms", "networks", "bottlenecks", "likelihoods", "source"},
     {"input", "heads", "model"},
     {"plan", "infer", "weights", "history", "checkpoint", "train", "evaluate", "store", "presets", "config", "schema"},
-    {"checks", "pp", "tl", "pl", "external", "datasets"},
+    {"checks", "findings", "pp", "tl", "pl", "external", "datasets"},
     {"cli", "", "__main__"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -199,7 +199,8 @@ states.loc[states.sum(axis=1).sort_values(ascending=False).index[:8]]
 # belong to which unit, and in which cells is it active?
 
 # %%
-code, loadings = adata.obsm["X_sparse"], models["sparse"].coder.loadings().detach().numpy()
+scae.tl.loadings(adata, models["sparse"])
+code, loadings = adata.obsm["X_sparse"], adata.varm["scae_loadings"]
 used = (code > 0).any(0)
 print(f"{used.sum()} of {code.shape[1]} units are ever on; a cell has {np.mean((code > 0).sum(1)):.1f} of them on")
 rows = {}

@@ -6,10 +6,12 @@ import argparse
 import importlib
 import json
 import logging
+import signal
 import sys
 import warnings
 
-from ..errors import ConfigError, CountsError, DivergenceError, MissingKeyError, ModelFileError, ScaeError
+from ..errors import ConfigError, CountsError, DivergenceError, Interrupted, MissingKeyError, ModelFileError, ScaeError
+from ..signals import interrupting
 from ..version import __version__
 
 # name: (module with add_arguments and run, one line of help)
@@ -26,7 +28,8 @@ COMMANDS = {
 
 EXIT_CODES = """\
 exit codes: 0 success; 1 other errors of scae; 2 invalid option; 3 unsuitable data;
-4 training diverged; 5 a file cannot be read or written; 130 interrupted"""
+4 training diverged; 5 a file cannot be read or written;
+129, 130, 143 ended by SIGHUP, SIGINT (Ctrl-C), SIGTERM"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,12 +40,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("scae").setLevel(level)
     try:
-        with warnings.catch_warnings():
+        with interrupting(), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
             summary = args.run(args)
-    except KeyboardInterrupt:
-        print("scae: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as fault:
+        number = fault.signal if isinstance(fault, Interrupted) else signal.SIGINT
+        saved = f"; the same command goes on from {args.checkpoint}" if "checkpoint" in args else ""
+        print(f"scae {args.command}: interrupted by {signal.Signals(number).name}{saved}", file=sys.stderr)
+        return 128 + number
     except (ScaeError, OSError) as fault:
         print(f"scae {args.command}: {fault}", file=sys.stderr)
         return _exit_code(fault)

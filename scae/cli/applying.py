@@ -7,31 +7,40 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import threads
+from ..io.writer import check_output
 from ..model import Autoencoder
 from ..store import load
-from .files import read, write
-from .options import add_model_options, fit_options, preset_from
+from .files import check_target, read, write
+from .options import add_model_options, fit_options, key_options, preset_from, refuse_fit_options
 
 
 def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("input", help="h5ad file with raw counts")
-    parser.add_argument("output", help="h5ad file to write (may be the input file)")
+    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
+    parser.add_argument("output", help="h5ad file or .zarr store to write (may be the input)")
     parser.add_argument("--model", metavar="FILE", help="fitted model to apply; without it, a model is fitted")
-    parser.add_argument("--save-model", metavar="FILE", help="file in which to save the model")
+    parser.add_argument(
+        "--save-model", default=argparse.SUPPRESS, metavar="FILE", help="file in which to save the model that is fitted"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results under that name that scae has no record of")
     add_model_options(parser, default)
 
 
 def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], **options: Any) -> dict[str, Any]:
+    check_target(args.output)
+    options |= {"overwrite": args.overwrite}
     with threads.use(args.threads):
         if args.model:
+            refuse_fit_options(args)
             adata, model = read(args.input), load(args.model, device=args.device)
-            fitted = verb(adata, model, **options, **({"layer": args.layer} if args.layer else {}))
+            fitted = verb(adata, model, **options, **key_options(args))
         else:
             preset = preset_from(args)
+            if "save_model" in args:
+                check_output(args.save_model)
             adata = read(args.input)
             fitted = verb(adata, preset, **options, **fit_options(args))
     write(adata, args.output)
-    if args.save_model:
+    if "save_model" in args:
         fitted.save(args.save_model)
     return {"output": args.output, "key": options["key_added"], "cells": adata.n_obs} | fit_summary(fitted)
 

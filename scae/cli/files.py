@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anndata
+import h5py
 from anndata import AnnData
+from anndata.experimental import write_dispatched
 
-from ..errors import ModelFileError
-from ..io.writer import replacing
+from ..errors import ModelFileError, OutputError
+from ..io import hdf5
+from ..io.writer import check_output, replacing
 
 log = logging.getLogger("scae")
+ENDINGS = (".h5ad", ".zarr")
 
 
 def read(path: str) -> AnnData:
@@ -30,25 +36,71 @@ def read(path: str) -> AnnData:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about old files, about which the user can do nothing
-            return anndata.read_zarr(path) if path.rstrip("/").endswith(".zarr") else anndata.read_h5ad(path)
+            return anndata.read_zarr(path) if is_zarr(path) else anndata.read_h5ad(path)
     except Exception as fault:  # h5py, zarr and anndata each raise their own
-        reason = str(fault).splitlines()[0]
+        reason = (str(fault) or type(fault).__name__).splitlines()[0]
         raise ModelFileError(
             f"{path} cannot be read as AnnData ({reason}). It must be a whole h5ad file or zarr store."
         ) from fault
 
 
-def write(adata: AnnData, path: str) -> None:
-    """Write an h5ad file; an error leaves no partial file.
+def is_zarr(path: str | Path) -> bool:
+    """Whether a path names a zarr store rather than a file."""
+    return str(path).rstrip("/").endswith(".zarr")
+
+
+def check_target(path: str) -> None:
+    """Refuse, before any work, a file that :func:`write` could not write.
 
     Raises
     ------
-    FileNotFoundError
-        If the folder does not exist.
+    OutputError
+        As :func:`scae.io.writer.check_output`, or if the name ends in neither ``.h5ad`` nor ``.zarr``.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}.")
-    with replacing(target) as beside:
-        adata.write_h5ad(beside)
+    if not str(path).rstrip("/").endswith(ENDINGS):
+        raise OutputError(f"cannot write {path}: the name must end in .h5ad or .zarr, which says the format.")
+    check_output(path, folder=is_zarr(path))
+
+
+def write(adata: AnnData, path: str) -> None:
+    """Write an h5ad file or, if the name ends in ``.zarr``, a zarr store; whole, or not at all.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_target`, if the disk is full, or if what was written is not what is read back.
+    """
+    check_target(path)
+    adata.strings_to_categoricals()
+    with replacing(path.rstrip("/"), folder=is_zarr(path)) as temporary:
+        if is_zarr(path):
+            adata.write_zarr(temporary)
+            import zarr
+
+            _compare(adata, zarr.open_group(temporary, mode="r"), path)
+        else:
+            _write_h5ad(adata, temporary)
+            with h5py.File(temporary) as file:
+                _compare(adata, file, path)
     log.info("wrote %s", path)
+
+
+def _write_h5ad(adata: AnnData, path: Path) -> None:
+    with hdf5.writing(path) as (file, check):
+
+        def each(func: Any, store: Any, key: str, element: Any, *, dataset_kwargs: Mapping[str, Any], **_: Any) -> None:
+            check()  # a disk that is full already ends it here
+            func(store, key, element, dataset_kwargs=dataset_kwargs)
+
+        write_dispatched(file, "/", adata, each)
+
+
+def _compare(adata: AnnData, root: Any, path: str) -> None:
+    """Compare the names and sizes in a store with what was to be written."""
+    for slot in ("obsm", "varm", "layers", "obsp", "varp", "uns"):
+        lost = set(getattr(adata, slot)) - set(root[slot])
+        if lost:
+            raise OutputError(f"cannot write {path}: {slot} of what was written lacks {', '.join(map(repr, sorted(lost)))}.")
+    sizes = tuple(root[axis][root[axis].attrs["_index"]].shape[0] for axis in ("obs", "var"))
+    if sizes != adata.shape:
+        raise OutputError(f"cannot write {path}: {sizes[0]} × {sizes[1]} of {adata.n_obs} × {adata.n_vars} were written.")

@@ -6,19 +6,21 @@ import argparse
 from typing import Any
 
 from .. import threads, tl
+from ..io.writer import check_output
 from .applying import fit_summary
 from .files import log, read
 from .options import add_model_options, fit_options, preset_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", help="h5ad file with raw counts")
+    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
     parser.add_argument("model", help="model file to write")
     add_model_options(parser, default="vae")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     preset = preset_from(args)
+    check_output(args.model)
     with threads.use(args.threads):
         model = tl.fit(read(args.input), preset, **fit_options(args))
     model.save(args.model)

@@ -18,17 +18,25 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     for name, field in fields(DataKeys).items():
         several = {"nargs": "+"} if field.items == (str,) else {}
-        group.add_argument(flag(name), default=field.default, metavar="KEY", help=field.doc, **several)  # type: ignore[arg-type]
+        group.add_argument(flag(name), default=argparse.SUPPRESS, metavar="KEY", help=field.doc, **several)  # type: ignore[arg-type]
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Add ``--preset`` or ``--config``, from which a model starts, and the options of :func:`add_fit_options`."""
     known = ", ".join(presets.names())
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--preset", default=default, metavar="NAME", help=f"preset to start from: {known} ({default})")
+    parser.set_defaults(default_preset=default)
+    start.add_argument("--preset", default=argparse.SUPPRESS, metavar="NAME", help=f"preset to start from: {known} ({default})")
     start.add_argument(
-        "--config", metavar="FILE", help="JSON file to start from: with preset, spec and plan, or written by scae select"
+        "--config",
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="JSON file to start from: with preset, spec and plan, or written by scae select",
     )
+    parser.add_argument(
+        "--checkpoint", default=argparse.SUPPRESS, metavar="FOLDER", help="save the fit there every minute, and when a signal "
+        "ends it; the same command goes on from there",
+    )  # fmt: skip
     add_fit_options(parser)
 
 
@@ -37,7 +45,7 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     add_keys(parser)
     run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
-    run.add_argument("--random-state", type=int, default=0, help="seed (0)")
+    run.add_argument("--random-state", type=int, default=argparse.SUPPRESS, help="seed (0)")
     run.add_argument(
         "--threads", type=int, help="number of threads (by default all that the scheduler grants for kernels, and one for torch)"
     )
@@ -77,7 +85,9 @@ def _word(field: Field) -> Callable[[str], Any]:
 
 def preset_from(args: argparse.Namespace) -> Preset:
     """The preset of ``--config`` or ``--preset``, changed by the other options."""
-    return with_options(config.read_file(args.config) if args.config else presets.find(args.preset), args)
+    given = vars(args)
+    start = config.read_file(args.config) if "config" in given else presets.find(given.get("preset", args.default_preset))
+    return with_options(start, args)
 
 
 def with_options(base: Preset, args: argparse.Namespace) -> Preset:
@@ -107,9 +117,27 @@ def parse_option(name: str, word: str) -> Any:
 
 def key_options(args: argparse.Namespace) -> dict[str, Any]:
     """The data keys from the options."""
-    return {name: getattr(args, name) for name in KEYWORDS}
+    return {name: value for name, value in vars(args).items() if name in KEYWORDS}
 
 
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     """The keywords of :func:`scae.tl.fit` from the options."""
-    return key_options(args) | {"device": args.device, "random_state": args.random_state}
+    run = {name: value for name, value in vars(args).items() if name in ("device", "random_state", "checkpoint")}
+    return key_options(args) | run
+
+
+def refuse_fit_options(args: argparse.Namespace) -> None:
+    """Refuse the options of a fit where a fitted model is applied, as the Python verbs do.
+
+    Raises
+    ------
+    ConfigError
+        If there are any but ``--layer``.
+    """
+    settled = (*(key for key in KEYWORDS if key != "layer"), "preset", "config", "random_state", "checkpoint", "save_model")
+    named = [flag(name.removeprefix("option.")) for name in vars(args) if name in settled or name.startswith("option.")]
+    if named:
+        raise ConfigError(
+            f"--model names a fitted model, which remembers its keys and is not fitted again: {', '.join(named)} cannot be "
+            "given. Leave it out, or leave out --model to fit a model."
+        )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import config, parts, presets, threads, tl
 from ..errors import ConfigError
-from ..io.writer import replacing
+from ..io.writer import check_output, replacing
 from ..presets import Preset
 from ..tl._choose import ORDERS, summarize
 from .files import log, read
@@ -19,7 +19,7 @@ from .options import add_fit_options, fit_options, parse_option, with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", help="h5ad file with raw counts")
+    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
     known = ", ".join(presets.names())
     parser.add_argument(
         "--presets", default="denoiser,vae", metavar="NAMES", help=f"candidates, separated by commas: {known} (denoiser,vae)"
@@ -51,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     candidates = _candidates(args)
     for path in filter(None, (args.out, args.save_config, args.plot)):
-        if not Path(path).parent.is_dir():
-            raise FileNotFoundError(f"cannot write {path}: there is no folder {Path(path).parent}.")
+        check_output(path)
     protocol = {"n_splits": args.splits, "n_seeds": args.seeds, "train_share": args.train_share}
     with threads.use(args.threads):
         table = tl.cross_validate(read(args.input), candidates, **protocol, **fit_options(args))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .. import presets
 from .. import threads as limit
-from ..checks import check
+from ..checks import check, require_anndata
 from ..errors import ConfigError, unknown
 from ..infer import each_block
 from ..likelihoods import NB, ZINB, Likelihood
@@ -211,8 +211,9 @@ def dca(
 
 def _totals(adata: AnnData) -> NDArray[np.float64]:
     """Totals ``(cells,)``, after checking the counts."""
-    if not isinstance(adata, AnnData):
-        raise ConfigError(f"adata is a {type(adata).__name__}; allowed: an AnnData with raw counts in X.")
+    require_anndata(adata)
+    if adata.isbacked:
+        raise ConfigError("adata is backed by a file, and dca would overwrite its X. Load it first: adata.to_memory().")
     check(adata).raise_errors()
     return np.asarray(adata.X.sum(1), np.float64).ravel()
 

@@ -108,6 +108,8 @@ def cross_validate(
         values = f"n_splits is {n_splits}, n_seeds {n_seeds}, train_share {train_share}"
         raise ConfigError(f"{values}; allowed: n_splits and n_seeds of at least 1, train_share between 0 and 1.")
     options = FitOptions.read(keywords)
+    if options.checkpoint is not None:
+        raise ConfigError("checkpoint is for one fit, and cross-validation makes many. Leave it out.")
     keys, start = options.keys, int(options.random_state)
     data, source = prepare(adata, verify(adata, keys), keys)
     var = adata.var.iloc[np.flatnonzero(gene_mask(adata, keys.mask_var))]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..model import Autoencoder
 from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
 from ._inputs import level_codes
-from ._writing import guard_layer, note
+from ._writing import check_slots, note
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -29,6 +31,7 @@ def denoise(
     n_samples: int = 0,
     genes: Sequence[str] | None = None,
     at_batch: str | None = None,
+    overwrite: bool = False,
     **keywords: Any,
 ) -> Autoencoder:
     """Write each cell's expected counts to a layer, after fitting the model if it is not fitted; ``X`` stays as it is.
@@ -58,6 +61,8 @@ def denoise(
         ``gene_dropout`` can also predict genes that ``adata`` lacks.
     at_batch
         Decode every cell as if it came from this level of ``batch_key``; None: from its own batch.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 
     Returns
@@ -82,14 +87,15 @@ def denoise(
     >>> adata.obsm["denoised"].columns.tolist()
     ['CD3D']
     """
-    if kind not in KINDS or not library_size > 0 or n_samples < 0:
-        values = f"kind is {kind!r}, library_size {library_size}, n_samples {n_samples}"
+    sound = isinstance(library_size, Real) and 0 < library_size < inf and isinstance(n_samples, Integral) and n_samples >= 0
+    if kind not in KINDS or not sound:
+        values = f"kind is {kind!r}, library_size {library_size!r}, n_samples {n_samples!r}"
         kinds = ", ".join(map(repr, KINDS))
-        raise ConfigError(f"{values}; allowed: kind {kinds}, library_size above 0, n_samples from 0.")
+        raise ConfigError(f"{values}; allowed: kind {kinds}, a finite library_size above 0, a whole n_samples from 0.")
     if kind == "log_mean":
         spec_of(model).likelihood.require_molecules("kind is 'log_mean'")
-    if genes is None:
-        guard_layer(adata, key_added)
+    check_slots(adata, ("layers" if genes is None else "obsm", key_added), overwrite=overwrite)
+    genes = None if genes is None else _listed(genes)
     _check_names(adata, model, genes, at_batch, FitOptions.read(keywords).keys)
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
     batch = None if at_batch is None else _batch_code(fitted_model.data, at_batch)
@@ -110,6 +116,22 @@ def denoise(
     how = {"kind": kind, "library_size": library_size, "n_samples": n_samples, "at_batch": at_batch}
     note(adata, fitted_model, place, verb="denoise", **how)
     return fitted_model
+
+
+def _listed(genes: str | Sequence[str]) -> list[str]:
+    """Names of genes from any sequence; a lone string is one gene.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one is repeated.
+    """
+    names = [genes] if isinstance(genes, str) else [str(name) for name in genes]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or not names:
+        said = f"repeats {', '.join(map(repr, repeated[:3]))}" if repeated else "is empty"
+        raise ConfigError(f"genes {said}; allowed: names of genes, each once.")
+    return names
 
 
 def _check_names(adata: AnnData, model: Model, genes: Sequence[str] | None, at_batch: str | None, keys: DataKeys) -> None:

@@ -17,10 +17,10 @@ from ..model import Autoencoder
 from ..records import Cells, Counts
 from ..source import CountMatrix
 from ._fit import fitted
-from ._writing import note
+from ._writing import check_slots, note
 
 
-def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion") -> None:
+def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion", overwrite: bool = False) -> None:
     """Write the fitted inverse dispersion θ to ``var``, ``varm`` (per batch) or ``obsm`` (per cell); the variance is μ + μ²/θ.
 
     Parameters
@@ -33,6 +33,8 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
         Key to write. For one dispersion per gene, a ``var`` column. For one per gene and batch, a DataFrame in ``varm`` with one
         column per batch. Both are float32 and NaN for genes that are not modelled. For one per cell and gene, a float32 array
         ``(cells, modelled genes)`` in ``obsm``.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
 
     Raises
     ------
@@ -55,13 +57,15 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
         raise ConfigError(
             f"the likelihood {fitted_model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have one."
         )
+    batches = axis == GENE_BATCH and bool(fitted_model.data.batches)
+    check_slots(adata, ("obsm" if axis == CELL_GENE else "varm" if batches else "var", key_added), overwrite=overwrite)
     if axis == CELL_GENE:
         adata.obsm[key_added] = _per_cell(fitted_model, source)
         return note(adata, fitted_model, f"obsm[{key_added!r}]", verb="dispersion")
     theta = log_theta(Parameters(fitted_model.heads.free_values(), torch.ones(1, 1), 1.0)).detach().exp().cpu().numpy()
     table = np.full((adata.n_vars, theta.size // len(fitted_model.data.genes)), np.nan, np.float32)
     table[adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))] = np.atleast_2d(theta).T
-    if axis == GENE_BATCH and fitted_model.data.batches:
+    if batches:
         adata.varm[key_added] = pd.DataFrame(table, index=adata.var_names, columns=list(fitted_model.data.batches))
         return note(adata, fitted_model, f"varm[{key_added!r}]", verb="dispersion")
     adata.var[key_added] = table[:, 0]

@@ -13,13 +13,14 @@ from ..infer import latent
 from ..keys import KEYWORDS, spelled_out
 from ..model import Autoencoder
 from ._fit import TRAINING, Model, fitted
-from ._writing import note
+from ._writing import check_slots, note
 
 
 @spelled_out(KEYWORDS | TRAINING)
 def embed(
-    adata: AnnData, model: Model = "vae", *, key_added: str = "X_scae", with_sd: bool = False, **keywords: Any
-) -> Autoencoder:
+    adata: AnnData, model: Model = "vae", *, key_added: str = "X_scae", with_sd: bool = False, overwrite: bool = False,
+    **keywords: Any,
+) -> Autoencoder:  # fmt: skip
     """Write each cell's latent to ``obsm``, after fitting the model if it is not fitted.
 
     Parameters
@@ -34,6 +35,8 @@ def embed(
         ``obsm`` key to write.
     with_sd
         Also write the posterior standard deviation to ``obsm[f"{key_added}_sd"]``, zero for a latent without one.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 
     Returns
@@ -61,11 +64,15 @@ def embed(
     >>> adata.obsm["X_scae"].shape[0]
     700
     """
+    further = [("obsm", f"{key_added}_sd")] if with_sd else []
+    codes_go_to = [("obs", f"{key_added}_code"), ("obsm", f"{key_added}_codes")]
+    check_slots(adata, ("obsm", key_added), *further, *codes_go_to, overwrite=overwrite)
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
     mean, sd, codes = latent(fitted_model, source)
     adata.obsm[key_added] = mean
     if with_sd:
         adata.obsm[f"{key_added}_sd"] = sd
+        note(adata, fitted_model, f"obsm[{key_added + '_sd'!r}]", verb="embed")
     note(adata, fitted_model, f"obsm[{key_added!r}]", verb="embed")
     if codes is not None:
         note(adata, fitted_model, _write_codes(adata, key_added, codes), verb="embed")

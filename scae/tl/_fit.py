@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from anndata import AnnData
 
 from .. import presets
+from ..checkpoint import Checkpoints
 from ..errors import ConfigError
 from ..keys import KEYWORDS, DataKeys, DataSpec, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
@@ -32,6 +34,11 @@ TRAINING: dict[str, tuple[Any, str]] = {
         "seed of the fit: the same seed, thread count and machine give the same bits; the global random states of numpy and "
         "torch are not touched",
     ),
+    "checkpoint": (
+        None,
+        "folder in which the fit is saved every minute and when a signal ends it; the same call then goes on from there, and "
+        "ends with the same bits as a fit that was never interrupted",
+    ),
 }
 
 
@@ -43,6 +50,7 @@ class FitOptions:
     plan: TrainPlan | None = None
     device: str = "auto"
     random_state: int = 0
+    checkpoint: str | Path | None = None
 
     @classmethod
     def read(cls, keywords: Mapping[str, Any]) -> FitOptions:
@@ -59,6 +67,11 @@ class FitOptions:
             if name not in KEYWORDS and name not in TRAINING:
                 known = ", ".join([*KEYWORDS, *TRAINING])
                 raise TypeError(f"unexpected keyword argument {name!r}; the keywords of a fit are {known}.")
+        plan, seed = keywords.get("plan"), keywords.get("random_state", 0)
+        if plan is not None and not isinstance(plan, TrainPlan):
+            raise ConfigError(f"plan is a {type(plan).__name__}; allowed: a scae.TrainPlan, or None for the preset's.")
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+            raise ConfigError(f"random_state is {seed!r}; allowed: a whole number from 0 to 2**63 - 1.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
 
@@ -116,7 +129,8 @@ def fit_preset(
         chosen = replace(keys, mask_var=tuple(np.isin(adata.var_names, names).tolist()))
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
-    history = train(model, source, plan, rng, progress=progress)
+    checkpoints = None if options.checkpoint is None else Checkpoints(Path(options.checkpoint))
+    history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
     model.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return model, source
 

@@ -119,7 +119,7 @@ def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
     }
     batch = None if keys.batch_key is None else codes.pop(keys.batch_key)
     names = zip(keys.continuous_covariates, data.moments, strict=True)
-    columns = [(obs[key].to_numpy(np.float32) - mean) / sd for key, (mean, sd) in names]
+    columns = [(obs[key].to_numpy(np.float64) - mean) / sd for key, (mean, sd) in names]  # float32 only once centred
     return CountMatrix(
         indptr=x.indptr.astype(np.int64),
         gene=x.indices.astype(np.int64),

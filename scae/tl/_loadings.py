@@ -8,10 +8,10 @@ from anndata import AnnData
 from ..errors import ConfigError
 from ..model import Autoencoder
 from ._fit import fitted
-from ._writing import note
+from ._writing import check_slots, note
 
 
-def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadings") -> None:
+def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadings", overwrite: bool = False) -> None:
     """Write the gene loadings of a linear decoder to ``varm``.
 
     A loading is the change of a gene's decoder output, before the link function, per unit of a latent dimension.
@@ -24,6 +24,8 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
         A fitted model with a linear decoder, such as ``ldvae``, ``sparse``, ``pca`` or the default of ``embed``.
     key_added
         ``varm`` key to write: ``(genes, dim)`` float32, one column per latent dimension, NaN for genes that are not modelled.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
 
     Raises
     ------
@@ -44,6 +46,7 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
     >>> adata.varm["scae_loadings"].shape
     (765, 10)
     """
+    check_slots(adata, ("varm", key_added), overwrite=overwrite)
     fitted_model, _ = fitted(adata, model, {})
     decoders = fitted_model.heads.decoders
     columns = decoders[0].latent_weights().detach().cpu().numpy()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..errors import ConfigError
 from ..infer import score as score_cells
 from ..model import Autoencoder
 from ._fit import fitted
-from ._writing import note
+from ._writing import check_slots, note
 
 
 def score(
-    adata: AnnData, model: Autoencoder, *, key_added: str = "scae_score", n_samples: int = 10, layer: str | None = None
-) -> NDArray[np.float32]:
+    adata: AnnData, model: Autoencoder, *, key_added: str = "scae_score", n_samples: int = 10, layer: str | None = None,
+    overwrite: bool = False,
+) -> NDArray[np.float32]:  # fmt: skip
     """Write each cell's negative ELBO to ``obs``: the higher, the worse the model explains the cell.
 
     Parameters
@@ -29,6 +33,8 @@ def score(
         Number of draws of a random latent over which the ELBO is averaged.
     layer
         Layer that holds the counts; None for the one to which the model was fitted.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
 
     Returns
     -------
@@ -48,6 +54,9 @@ def score(
     >>> bool((scae.tl.score(adata, model) > 0).all())
     True
     """
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ConfigError(f"n_samples is {n_samples!r}; allowed: a whole number from 1.")
+    check_slots(adata, ("obs", key_added), overwrite=overwrite)
     fitted_model, source = fitted(adata, model, {"layer": layer})
     nats = score_cells(fitted_model, source, n_samples=n_samples, seed=fitted_model.fitted.get("random_state", 0))
     adata.obs[key_added] = nats

@@ -1,4 +1,4 @@
-"""Guard layers against overwriting, and record in AnnData how results were made."""
+"""Where results go in AnnData, and the record of how they were made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from ..checks import require_anndata
 from ..errors import ConfigError
 from ..io.modelfile import digest
 from ..model import Autoencoder
@@ -15,33 +16,74 @@ from ..parts import to_dict
 from ..version import __version__
 
 
-def guard_layer(adata: AnnData, key: str) -> None:
-    """Refuse to overwrite a layer that scae did not write, such as the counts.
+def check_slots(adata: AnnData, *slots: tuple[str, str], overwrite: bool = False) -> None:
+    """Refuse places that a verb must not write to, before any work.
+
+    Parameters
+    ----------
+    adata
+        Where results are to go.
+    slots
+        Pairs such as ``("obsm", "X_scae")``.
+    overwrite
+        Whether something that scae has no record of may be replaced.
 
     Raises
     ------
     ConfigError
-        If there is such a layer.
+        If ``adata`` is a view of a file, a key is not a name that a file can hold, or something else is there.
     """
-    written = adata.uns.get("scae", {}).get("written", {})
-    if key in adata.layers and f"layers[{key!r}]" not in written:
-        raise ConfigError(f"layers[{key!r}] exists, and scae did not write it. Choose another key_added.")
+    require_anndata(adata)
+    if adata.isbacked and adata.is_view:
+        raise ConfigError("adata is a view of a backed AnnData, which nothing can be written to. Load it: adata.to_memory().")
+    for slot, key in slots:
+        if not isinstance(key, str) or not key or "/" in key:
+            raise ConfigError(
+                f"the key {key!r} cannot be used for {slot}; allowed: a name without '/', which h5ad takes for a path within the "
+                "file. Name another key_added."
+            )
+        if key in getattr(adata, slot) and not overwrite and f"{slot}[{key!r}]" not in _record(adata).get("written", {}):
+            raise ConfigError(
+                f"{slot}[{key!r}] is there already, and uns['scae'] does not list it as a result of scae. Name another "
+                f"key_added, delete it (del adata.{slot}[{key!r}]), or allow overwrite=True."
+            )
+
+
+def _record(adata: AnnData) -> dict[str, Any]:
+    """What earlier verbs have recorded; a slot of the user's own under that name is refused.
+
+    Raises
+    ------
+    ConfigError
+        If ``uns["scae"]`` is there and is no such record.
+    """
+    record = adata.uns.get("scae", {})
+    if not isinstance(record, dict) or ("written" in record and not isinstance(record["written"], dict)):
+        raise ConfigError(
+            f"uns['scae'] is a {type(record).__name__} that scae did not write, and scae keeps its record there. Rename it first."
+        )
+    return dict(record)
 
 
 def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
-    """Record in ``uns["scae"]`` what was written, where and by which model, as JSON strings and arrays."""
+    """Record in ``uns["scae"]`` what was written, where and by which model, as JSON strings and arrays.
+
+    ``spec``, ``plan``, ``random_state``, ``model_sha256`` and ``history`` are those of the last model; each entry of
+    ``written`` has the spec, seed and hash of its own.
+    """
     history = model.fitted.get("history", {})
     rows = history.get("rows", [])
-    about = dict(adata.uns.get("scae", {}))
-    weights = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
-    about |= {
+    spec, seed = json.dumps(to_dict(model.spec)), int(model.fitted.get("random_state", 0))
+    sha256 = digest({k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, spec)
+    entry = json.dumps(how | {"spec": json.loads(spec), "random_state": seed, "model_sha256": sha256, "version": __version__})
+    record = _record(adata)
+    adata.uns["scae"] = record | {
         "version": __version__,
-        "spec": json.dumps(to_dict(model.spec)),
+        "spec": spec,
         "plan": json.dumps(model.fitted.get("plan", {})),
-        "random_state": int(model.fitted.get("random_state", 0)),
-        "model_sha256": digest(weights, json.dumps(to_dict(model.spec))),
+        "random_state": seed,
+        "model_sha256": sha256,
         "history": {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})},
         "history_best": int(history.get("best", -1)),
-        "written": dict(about.get("written", {})) | {place: json.dumps(how)},
+        "written": dict(record.get("written", {})) | {place: entry},
     }
-    adata.uns["scae"] = about

@@ -18,7 +18,7 @@ def test_scae_may_write_over_its_own_layer_only(pbmc, model):
     scae.tl.denoise(pbmc, model)
     scae.tl.denoise(pbmc, model, kind="rate")
     pbmc.layers["mine"] = pbmc.X.copy()
-    with pytest.raises(ConfigError, match=r"'mine'.*did not write it"):
+    with pytest.raises(ConfigError, match=r"'mine'.*does not list it as a result of scae"):
         scae.tl.denoise(pbmc, model, key_added="mine")
 
 

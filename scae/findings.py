@@ -1,0 +1,157 @@
+"""What a matrix holds: sound arrays, raw counts, empty rows. No AnnData, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from .errors import CountsError, MatrixError, ScaeError
+from .kernels import csr
+
+_CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
+_ROUNDING = 1e-6  # relative distance from a whole number that arithmetic on counts may leave
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: an ``"error"`` (a fit raises ``error``), a ``"warning"`` (a fit warns) or a ``"note"`` (it does not)."""
+
+    level: str
+    message: str
+    error: type[ScaeError] = CountsError
+
+
+def structure(x: Any, name: str) -> Iterator[Finding]:
+    """Findings on shape, dtype and, of CSR and CSC, the soundness of the arrays."""
+    if 0 in x.shape:
+        yield Finding("error", f"{name} has shape {x.shape[0]} × {x.shape[1]}: there is nothing to fit.")
+    if x.dtype.kind not in "iufb":
+        yield Finding("error", f"{name} holds {x.dtype} values. Counts must be whole numbers, stored as integers or floats.")
+    if sp.issparse(x) and x.format in ("csr", "csc"):
+        rows, columns = x.shape if x.format == "csr" else x.shape[::-1]
+        try:
+            if x.indptr.size != rows + 1:
+                raise MatrixError(f"there are {x.indptr.size} row pointers for {rows} rows, which need {rows + 1}.")
+            csr.validate(x.indptr, x.indices, x.data, columns)
+        except MatrixError as fault:
+            yield Finding("error", f"{name}: {fault}", MatrixError)
+
+
+def chunks(x: Any) -> Iterator[NDArray]:
+    """The stored values of a matrix, some at a time."""
+    data = x.data if sp.issparse(x) else x.reshape(-1)
+    for start in range(0, data.size, _CHUNK):
+        yield data[start : start + _CHUNK]
+
+
+def is_counts(x: Any) -> bool:
+    """Whether every value is a finite, non-negative whole number."""
+    if x.dtype.kind in "ub":
+        return True
+    return all(bool(((c >= 0) & (c == np.rint(c)) & (c < np.inf)).all()) for c in chunks(x))
+
+
+@dataclass
+class _Values:
+    """Numbers of values of each kind."""
+
+    size: int = 0
+    not_finite: int = 0
+    negative: int = 0
+    fractional: int = 0
+    example: float = 0.0  # of a value that is not whole
+    largest: float = 0.0
+    off: float = 0.0  # largest relative distance from a whole number
+
+    def add(self, c: NDArray) -> None:
+        if c.dtype.kind != "f":
+            self.size, self.negative = self.size + c.size, self.negative + int((c < 0).sum())
+            self.largest = max(self.largest, float(np.max(c, initial=0)))
+            return
+        finite = np.isfinite(c)
+        part = (c != np.rint(c)) & finite
+        self.size, self.not_finite = self.size + c.size, self.not_finite + int((~finite).sum())
+        self.negative, self.fractional = self.negative + int((c < 0).sum()), self.fractional + int(part.sum())
+        self.largest = max(self.largest, float(np.max(c, initial=0, where=finite)))
+        if part.any():
+            odd = c[part].astype(np.float64)
+            self.example = self.example or float(odd[0])
+            self.off = max(self.off, float((np.abs(odd - np.rint(odd)) / np.maximum(np.abs(odd), 1)).max()))
+
+
+def values(x: Any, name: str, fractions: bool, advice: Callable[[], str]) -> Iterator[Finding]:
+    """Findings on the values.
+
+    Parameters
+    ----------
+    x
+        A sound matrix.
+    name
+        What messages call it.
+    fractions
+        Values need not be whole numbers.
+    advice
+        A sentence that says where counts are; asked for only where these are none.
+    """
+    v = _Values()
+    for c in chunks(x):
+        v.add(c)
+    if v.not_finite:
+        text = f"{name} has {v.not_finite} NaN or infinite values. Remove those cells or genes. {advice()}"
+        yield Finding("error", text)
+    elif v.negative:
+        scaled = "; it looks scaled" if v.fractional else ""
+        yield Finding("error", f"{name} has {v.negative} negative values{scaled}. Pass raw counts. {advice()}")
+    elif v.fractional:
+        yield from _fractions(x, name, v, fractions, advice)
+    elif v.largest > 2**24:
+        text = f"{name} has counts up to {v.largest:.0f}; above 2^24, float32 does not hold every whole number."
+        yield Finding("warning", text)
+
+
+def _fractions(x: Any, name: str, v: _Values, fractions: bool, advice: Callable[[], str]) -> Iterator[Finding]:
+    logs = v.largest < 20 and v.off > _ROUNDING and _log_normalized(x)
+    if fractions:
+        if logs:
+            text = "looks log-normalised. Do not fit a likelihood of counts to it; 'gaussian' and 'student' fit such values."
+            yield Finding("warning", f"{name} {text}")
+        return
+    share = f"{100 * v.fractional / max(v.size, 1):.1f} % of its values are not whole"
+    if v.off <= _ROUNDING:
+        rounded = "X.data = np.rint(X.data)" if sp.issparse(x) else "X = np.rint(X)"
+        text = f"{share} (e.g. {v.example!r}), but each is within {v.off:.0e} of a whole number. Round them: {rounded}."
+        yield Finding("error", f"{name} does not hold raw counts: {text}")
+        return
+    looks = f", and {name} looks log-normalised" if logs else ""
+    corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb'."
+    text = f"{share} (e.g. {v.example:.4g}){looks}. Pass raw counts. {advice()}{corrected}"
+    yield Finding("error", f"{name} does not hold raw counts: {text}")
+
+
+def _log_normalized(x: Any) -> bool:
+    """Whether rows look like log1p of scaled counts: expm1 gives all the same total, or whole multiples of one number per row."""
+    rows = sp.csr_matrix(x[: min(200, x.shape[0])]).astype(np.float64)
+    rows.data = np.expm1(rows.data)
+    totals = np.asarray(rows.sum(1)).ravel()
+    totals = totals[totals > 0]
+    if totals.size > 1 and totals.std() < 0.01 * totals.mean():
+        return True
+    parts = [r[r > 0] for r in np.split(rows.data, rows.indptr[1:-1])]
+    off = [np.abs(p / p.min() - np.rint(p / p.min())).mean() for p in parts if p.size > 1]
+    return bool(off) and float(np.median(off)) < 0.05
+
+
+def emptiness(x: Any) -> Iterator[Finding]:
+    """Findings on cells and genes without counts."""
+    for axis, what, effect in (
+        (1, "cells", "they are not trained on, and their latent carries no information. Remove them with sc.pp.filter_cells"),
+        (0, "genes", "they carry no information. Remove them with sc.pp.filter_genes"),
+    ):
+        empty = int((np.asarray(x.sum(axis=axis)).ravel() == 0).sum())
+        if empty:
+            yield Finding("warning" if axis else "note", f"{what} without counts: {empty}; {effect}.")
