@@ -3,6 +3,7 @@ import csv
 import difflib
 import json
 from pathlib import Path
+from shlex import quote
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -101,7 +102,7 @@ def covariates():
 
 
 def batch_option():
-    return f"--batch-key {config['batch_key']}" if config["batch_key"] else ""
+    return f"--batch-key {quote(config['batch_key'])}" if config["batch_key"] else ""
 
 
 def denoise_options():

@@ -71,9 +71,11 @@ rule fit:
     params:
         batch=batch_option(),
         seed=config["random_state"],
+        checkpoints="checkpoints/fit",  # not an output: a job that was killed goes on from there
     shell:
         "scae fit {input.counts} {output.model} --config {input.model} {params.batch} --random-state {params.seed}"
-        " --threads {threads} --json > {output.summary} 2> {log}"
+        " --threads {threads} --checkpoint {params.checkpoints} --json > {output.summary} 2> {log}"
+        " && rm -rf {params.checkpoints}"
 
 
 rule embed:
