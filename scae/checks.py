@@ -101,9 +101,9 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes.
-    fractions
+    fractions : bool
         Accept values that are not whole numbers, for the likelihood ``quasi_nb`` or a model of already normalised values.
     %(keywords)s
 

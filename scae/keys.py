@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import ConfigError
-from .fields import fields
+from .fields import Field, fields
 from .parts import option, record
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -107,7 +108,16 @@ class DataSpec:
         return max(len(self.batches), 1)
 
 
-KEYWORDS: dict[str, tuple[Any, str]] = {name: (field.default, field.doc) for name, field in fields(DataKeys).items()}
+Keyword = tuple[Any, str, str]  # default, type in words, help
+
+
+def _keyword(field: Field) -> Keyword:
+    words = {str: "str", tuple[str, ...]: "str or sequence of str", tuple[bool, ...]: "bool array"}
+    kind = " or ".join(words[hint] for hint in field.types if hint in words)
+    return field.default, kind + (", optional" if field.default is None else ""), field.doc
+
+
+KEYWORDS: dict[str, Keyword] = {name: _keyword(field) for name, field in fields(DataKeys).items()}
 
 
 def read_keys(keywords: Mapping[str, Any]) -> DataKeys:
@@ -138,21 +148,25 @@ def read_keys(keywords: Mapping[str, Any]) -> DataKeys:
     return DataKeys(**values)
 
 
-def spelled_out(keywords: Mapping[str, tuple[Any, str]]) -> Callable[[F], F]:
+def spelled_out(keywords: Mapping[str, Keyword]) -> Callable[[F], F]:
     """Spell out the ``**keywords`` of a verb in its signature and, at the line ``%(keywords)s``, in its docstring.
 
     Parameters
     ----------
     keywords
-        Default and one line of help by name.
+        Default, type and one line of help by name.
     """
 
     def decorate(verb: F) -> F:
         signature = inspect.signature(verb)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=d) for name, (d, _) in keywords.items()]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=d) for name, (d, *_) in keywords.items()]
         verb.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
-        lines = [f"{name}\n        {doc[0].upper()}{doc[1:]}." for name, (_, doc) in keywords.items()]
+        indent = " " * 8
+        lines = [
+            f"{name} : {kind}\n{textwrap.fill(f'{doc[0].upper()}{doc[1:]}.', 120, initial_indent=indent, subsequent_indent=indent)}"
+            for name, (_, kind, doc) in keywords.items()
+        ]
         verb.__doc__ = (verb.__doc__ or "").replace("%(keywords)s", "\n    ".join(lines))
         return verb
 

@@ -183,8 +183,9 @@ def test_an_unknown_key_is_a_type_error_that_names_the_known_ones(pbmc):
 
 def test_the_signature_and_the_help_list_every_key():
     parameters = inspect.signature(scae.check).parameters
-    assert {name: parameters[name].default for name in KEYWORDS} == {name: default for name, (default, _) in KEYWORDS.items()}
-    assert all(f"{name}\n        {doc[0].upper()}{doc[1:]}." in scae.check.__doc__ for name, (_, doc) in KEYWORDS.items())
+    assert {name: parameters[name].default for name in KEYWORDS} == {name: default for name, (default, *_) in KEYWORDS.items()}
+    text = " ".join(scae.check.__doc__.split())
+    assert all(f"{name} : {kind} {doc[0].upper()}{doc[1:]}." in text for name, (_, kind, doc) in KEYWORDS.items())
 
 
 @pytest.mark.parametrize(

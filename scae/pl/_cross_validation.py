@@ -33,15 +33,15 @@ def cross_validation(
 
     Parameters
     ----------
-    table
+    table : DataFrame
         What :func:`scae.tl.cross_validate` returned, or the same table read from a CSV file.
-    order
+    order : str
         What "simple" means, see :func:`scae.tl.choose`.
-    ax
+    ax : Axes or sequence of Axes, optional
         Axes to draw into; None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

@@ -47,23 +47,23 @@ def denoising(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the denoised layer.
-    x, y
+    x, y : str
         Genes that the model was fitted to.
-    model
+    model : Autoencoder
         The fitted model that wrote the layer.
-    layer
+    layer : str
         The layer that :func:`scae.tl.denoise` wrote (with ``kind`` ``"mean"`` or ``"rate"``).
-    n_permutations
+    n_permutations : int
         Number of copies per gene; the null distribution has ``n_permutations``² correlations.
-    random_state
+    random_state : int
         Seed of the permutations and of the fit.
-    ax
+    ax : Axes or sequence of Axes, optional
         Four Axes; None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

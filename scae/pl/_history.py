@@ -32,13 +32,13 @@ def history(
 
     Parameters
     ----------
-    model
+    model : Autoencoder or AnnData
         A fitted model, or AnnData to which :func:`scae.tl.embed` or another function of ``scae.tl`` has written.
-    ax
+    ax : Axes or sequence of Axes, optional
         Axes to draw into, one per panel (two, or one if KL and penalty are zero); None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

@@ -43,28 +43,28 @@ def latent(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with ``obsm[basis]``.
-    basis
+    basis : str
         ``obsm`` key of the latent.
-    color
+    color : str or sequence of str, optional
         ``obs`` columns, one row of panels each; None: one row of grey cells. Categories are named on the plot, or in a legend if
         the names would overlap or the categories are mixed. Numbers have a colour bar.
-    beside_basis
+    beside_basis : str, optional
         ``obsm`` key of a second basis to plot beside the first; None: no second basis. A missing ``"X_pca"`` is computed: 30
         components of log1p(CP10k).
-    projection
+    projection : str
         How a basis with more than two dimensions is shown: ``"umap"``, ``"pca"`` (its first two principal components) or
         ``"first"`` (its first two dimensions).
-    layer
+    layer : str, optional
         Layer of counts from which a missing PCA is computed; None for ``X``.
-    random_state
+    random_state : int
         Seed of UMAP and of the order in which cells are drawn.
-    ax
+    ax : Axes or sequence of Axes, optional
         Axes to draw into, one per panel, row by row; None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

@@ -38,17 +38,17 @@ def mean_variance(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the model's genes.
-    model
+    model : Autoencoder
         A fitted model with a likelihood of counts, such as ``nb``, ``zinb`` or ``poisson``.
-    layer
+    layer : str, optional
         Layer that holds the counts; None for the one to which the model was fitted.
-    ax
+    ax : Axes or sequence of Axes, optional
         Axes to draw into; None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

@@ -35,19 +35,19 @@ def zeros(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the model's genes.
-    model
+    model : Autoencoder
         A fitted model with a likelihood of counts, such as ``nb``, ``zinb`` or ``poisson``.
-    layer
+    layer : str, optional
         Layer that holds the counts; None for the one to which the model was fitted.
-    n_labels
+    n_labels : int
         Number of genes to name, those furthest from the diagonal.
-    ax
+    ax : Axes or sequence of Axes, optional
         Axes to draw into; None: a new figure.
-    show
+    show : bool, optional
         Show the figure; None: only if it is new, not saved, and the backend opens windows.
-    save
+    save : str or Path, optional
         File to write; its suffix sets the format.
 
     Returns

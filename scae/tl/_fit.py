@@ -14,7 +14,7 @@ from anndata import AnnData
 from .. import presets
 from ..checkpoint import Checkpoints
 from ..errors import ConfigError
-from ..keys import KEYWORDS, DataKeys, DataSpec, read_keys, spelled_out
+from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
 from ..parts import to_dict
@@ -26,16 +26,18 @@ from ._inputs import prepare, query, verify
 
 Model = str | Preset | ModelSpec | Autoencoder
 
-TRAINING: dict[str, tuple[Any, str]] = {
-    "plan": (None, "training plan (:class:`scae.TrainPlan`); None for the preset's"),
-    "device": ("auto", "``'cpu'``, ``'cuda'``, or ``'auto'`` for CUDA if available"),
+TRAINING: dict[str, Keyword] = {
+    "plan": (None, "TrainPlan, optional", "training plan (:class:`scae.TrainPlan`); None for the preset's"),
+    "device": ("auto", "str", "``'cpu'``, ``'cuda'``, or ``'auto'`` for CUDA if available"),
     "random_state": (
         0,
+        "int",
         "seed of the fit: the same seed, thread count and machine give the same bits; the global random states of numpy and "
         "torch are not touched",
     ),
     "checkpoint": (
         None,
+        "str or Path, optional",
         "folder in which the fit is saved every minute and when a signal ends it; the same call then goes on from there, and "
         "ends with the same bits as a fit that was never interrupted",
     ),

@@ -90,7 +90,8 @@ def test_the_signature_and_the_help_list_every_keyword(verb):
     verb = getattr(scae.tl, verb)
     parameters, keywords = inspect.signature(verb).parameters, KEYWORDS | TRAINING
     assert not [p for p in parameters.values() if p.kind is p.VAR_KEYWORD]
-    assert {name: parameters[name].default for name in keywords} == {name: default for name, (default, _) in keywords.items()}
+    assert {name: parameters[name].default for name in keywords} == {name: default for name, (default, *_) in keywords.items()}
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in keywords)
-    assert all(f"\n    {name}\n        {doc[0].upper()}{doc[1:]}." in verb.__doc__ for name, (_, doc) in keywords.items())
+    text = " ".join(verb.__doc__.split())
+    assert all(f"{name} : {kind} {doc[0].upper()}{doc[1:]}." in text for name, (_, kind, doc) in keywords.items())
     assert "%(" not in verb.__doc__

@@ -80,7 +80,7 @@ def test_the_result_is_whole(done):
     assert modelled.sum() == 500
     assert np.isfinite(adata.layers["denoised"][:, modelled]).all()
     assert scae.check(adata).ok  # X is raw counts to the end
-    assert scae.load(done / "results" / "model.scae").data.batch_key == "sample"
+    assert scae.load(done / "results" / "model.scae").data.keys.batch_key == "sample"
 
 
 def test_counts_are_those_of_the_raw_files(done):
