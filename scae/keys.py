@@ -162,11 +162,10 @@ def spelled_out(keywords: Mapping[str, Keyword]) -> Callable[[F], F]:
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=d) for name, (d, *_) in keywords.items()]
         verb.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
-        indent = " " * 8
-        lines = [
-            f"{name} : {kind}\n{textwrap.fill(f'{doc[0].upper()}{doc[1:]}.', 120, initial_indent=indent, subsequent_indent=indent)}"
-            for name, (_, kind, doc) in keywords.items()
-        ]
+        lines = []
+        for name, (_, kind, doc) in keywords.items():
+            sentence = textwrap.fill(f"{doc[0].upper()}{doc[1:]}.", 112)
+            lines.append(f"{name} : {kind}\n{textwrap.indent(sentence, ' ' * 8)}")
         verb.__doc__ = (verb.__doc__ or "").replace("%(keywords)s", "\n    ".join(lines))
         return verb
 
