@@ -167,7 +167,7 @@ def test_a_store_that_lacks_something_is_not_put_in_place(ending, h5ad, tmp_path
     adata.obsm["new"] = np.ones((adata.n_obs, 2))
     dropped = adata.copy()
     del dropped.obsm["new"]
-    monkeypatch.setattr("scae.cli.files.write_dispatched", lambda file, _, __, each: anndata.io.write_elem(file, "/", dropped))
+    monkeypatch.setattr("scae.cli.files.write_dispatched", lambda file, root, *_: anndata.io.write_elem(file, root, dropped))
     monkeypatch.setattr(adata, "write_zarr", dropped.write_zarr)
     with pytest.raises(OutputError, match="obsm of what was written lacks 'new'"):
         write(adata, str(target))

@@ -168,7 +168,7 @@ def test_a_view_of_a_backed_file_is_refused_before_the_work(writer, few, models,
 @pytest.mark.parametrize("thing", ["counts.h5ad", Path("counts.h5ad"), np.ones((3, 2)), None])
 @pytest.mark.parametrize("writer", [name for name in WRITERS if name != "denoise, genes"])
 def test_anything_but_an_anndata_is_refused(writer, thing, models):
-    with pytest.raises(ConfigError, match="adata is a .*; allowed: an AnnData"):
+    with pytest.raises(ConfigError, match=r"adata is a .*; allowed: an AnnData"):
         WRITERS[writer][2](thing, models, key_added="mine")
 
 
@@ -189,7 +189,7 @@ def test_results_of_two_samples_after_concat(way_out, few, models):
     np.testing.assert_array_equal(whole.layers[options.get("key_added", "denoised")], few.layers["denoised"])
 
 
-def test_each_result_is_recorded_with_the_model_that_made_it(few, models):
+def test_each_result_is_recorded_with_the_model_that_made_it(few):
     fit = partial(scae.tl.fit, few, plan=QUICK)
     made = {"obsm['X_scae']": fit(random_state=3), "layers['denoised']": fit("denoiser", random_state=4), "obs['s']": fit("dca")}
     verbs = (scae.tl.embed, scae.tl.denoise, partial(scae.tl.score, key_added="s"))
@@ -220,7 +220,7 @@ def test_numbers_of_numpy_are_recorded(number, few, models):
 @pytest.mark.parametrize("thing", ["vae", ModelSpec(), None])
 @pytest.mark.usefixtures("no_work")
 def test_verbs_of_a_fitted_model_fit_none(verb, thing, few):
-    with pytest.raises(ConfigError, match="model is a .*; allowed: a fitted Autoencoder"):
+    with pytest.raises(ConfigError, match=r"model is a .*; allowed: a fitted Autoencoder"):
         verb(few, thing)
 
 
