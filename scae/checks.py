@@ -74,6 +74,11 @@ def matrix(adata: AnnData, layer: str | None) -> Any:
     if x is None:
         known = ", ".join(map(repr, adata.layers)) or "none"
         raise CountsError(f"adata.X is None. Name the layer that holds counts. Layers: {known}.")
+    return _in_memory(x)
+
+
+def _in_memory(x: Any) -> Any:
+    """A matrix that may be dask's or on disk, as an array or a sparse matrix."""
     if "dask.array" in sys.modules and isinstance(x, sys.modules["dask.array"].Array):
         x = x.compute()
     elif is_backed(x):
@@ -186,7 +191,7 @@ def _advice(adata: AnnData, layer: str | None) -> str:
     places = [f"layer={key!r}" for key in adata.layers if key != layer and is_counts(matrix(adata, key))]
     if layer is not None and adata.X is not None and is_counts(matrix(adata, None)):
         places.append("layer=None (X)")
-    if adata.raw is not None and is_counts(adata.raw.X[:]):
+    if adata.raw is not None and is_counts(_in_memory(adata.raw.X)):
         places.append("adata.raw.to_adata() (.raw holds counts)")
     if places:
         return f"Raw counts are available: use {' or '.join(places)}."

@@ -51,8 +51,8 @@ def chunks(x: Any) -> Iterator[NDArray]:
 
 def is_counts(x: Any) -> bool:
     """Whether every value is a finite, non-negative whole number."""
-    if x.dtype.kind in "ub":
-        return True
+    if x.dtype.kind not in "if":
+        return x.dtype.kind in "ub"
     return all(bool(((c >= 0) & (c == np.rint(c)) & (c < np.inf)).all()) for c in chunks(x))
 
 
@@ -123,8 +123,9 @@ def _fractions(x: Any, name: str, v: _Values, fractions: bool, advice: Callable[
         return
     share = f"{100 * v.fractional / max(v.size, 1):.1f} % of its values are not whole"
     if v.off <= _ROUNDING:
-        rounded = "X.data = np.rint(X.data)" if sp.issparse(x) else "X = np.rint(X)"
-        text = f"{share} (e.g. {v.example!r}), but each is within {v.off:.0e} of a whole number. Round them: {rounded}."
+        place = f"adata.{name}.data" if sp.issparse(x) else f"adata.{name}"
+        near = f"but each is a whole number to within a relative {v.off:.0e}"
+        text = f"{share} (e.g. {v.example!r}), {near}. Round them: {place} = np.rint({place})."
         yield Finding("error", f"{name} does not hold raw counts: {text}")
         return
     looks = f", and {name} looks log-normalised" if logs else ""

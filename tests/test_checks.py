@@ -201,3 +201,61 @@ def test_the_genes_to_model_are_checked(pbmc, mask, error, said):
     pbmc.var["markers"], pbmc.var["n_cells"] = True, 3
     assert scae.check(pbmc, mask_var="markers").ok
     refused(pbmc, error, said, mask_var=mask)
+
+
+def advised(report: scae.checks.Report) -> str:
+    """The line of code in an error that says how to round."""
+    return str(report).partition("Round them: ")[2].splitlines()[0].rstrip(".")
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+@pytest.mark.parametrize("place", ["X", "layers"])
+@pytest.mark.parametrize("error", [1e-12, 1e-9, -1e-7])
+def test_counts_that_arithmetic_left_almost_whole_are_said_to_be_so_and_the_advice_works(pbmc, form, place, error):
+    x = pbmc.X.toarray().astype(np.float64)
+    almost, layer = form(x * (1 + error)), None if place == "X" else "almost"
+    if place == "X":
+        pbmc.X = almost
+    else:
+        pbmc.layers["almost"] = almost
+    refused(pbmc, CountsError, "a whole number to within a relative", "np.rint", layer=layer)
+    example = float(str(scae.check(pbmc, layer=layer)).partition("(e.g. ")[2].partition(")")[0])
+    assert example != round(example), "the example shows what is not whole"
+    exec(advised(scae.check(pbmc, layer=layer)), {"adata": pbmc, "np": np})
+    assert scae.check(pbmc, layer=layer).ok
+    rounded = pbmc.X if layer is None else pbmc.layers[layer]
+    np.testing.assert_array_equal(rounded.toarray() if sp.issparse(rounded) else rounded, x)
+
+
+@pytest.mark.parametrize("error", [0.5, 1e-2, 1e-5])
+def test_fractions_are_not_said_to_be_rounding(pbmc, error):
+    pbmc.X = pbmc.X.toarray().astype(np.float64) + error
+    assert "Round them" not in str(scae.check(pbmc))
+    refused(pbmc, CountsError, "layer='counts'")
+
+
+OTHERS = {
+    "text": lambda x: np.full(x.shape, "1", object),
+    "complex": lambda x: x.toarray().astype(complex),
+    "fractions": lambda x: x.toarray() / 3,
+    "truth values": lambda x: x.toarray() > 0,
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_search_for_counts_passes_over_any_other_layer(pbmc, other):
+    pbmc.layers["other"] = OTHERS[other](pbmc.X)
+    pbmc.X = log_normalized(pbmc.X)
+    refused(pbmc, CountsError, "layer='counts'")
+    assert ("layer='other'" in str(scae.check(pbmc))) is (other == "truth values")
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_counts_in_dask_are_found(pbmc, form):
+    da = pytest.importorskip("dask.array")
+    chunks = da.from_array(pbmc.X.toarray(), chunks=(70, 765)).map_blocks(form)
+    pbmc.raw = AnnData(chunks, obs=pbmc.obs, var=pbmc.var)
+    pbmc.layers["lazy"] = chunks
+    pbmc.X = log_normalized(pbmc.X)
+    assert "layer='lazy'" in str(scae.check(pbmc))
+    assert "adata.raw.to_adata()" in str(scae.check(pbmc))

@@ -10,7 +10,16 @@ import signal
 import sys
 import warnings
 
-from ..errors import ConfigError, CountsError, DivergenceError, Interrupted, MissingKeyError, ModelFileError, ScaeError
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    CountsError,
+    DivergenceError,
+    Interrupted,
+    MissingKeyError,
+    ModelFileError,
+    ScaeError,
+)
 from ..signals import interrupting
 from ..version import __version__
 
@@ -35,18 +44,18 @@ exit codes: 0 success; 1 other errors of scae; 2 invalid option; 3 unsuitable da
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    args = _parser(argv).parse_args(argv)
-    level = logging.WARNING if args.quiet else logging.INFO
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("scae").setLevel(level)
+    args = argparse.Namespace(command=_command(argv))
     try:
         with interrupting(), warnings.catch_warnings():
+            args = _parser(argv).parse_args(argv)  # may take seconds, because it may import torch
+            logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+            logging.getLogger("scae").setLevel(logging.WARNING if args.quiet else logging.INFO)
             warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
             summary = args.run(args)
     except KeyboardInterrupt as fault:
         number = fault.signal if isinstance(fault, Interrupted) else signal.SIGINT
         saved = f"; the same command goes on from {args.checkpoint}" if "checkpoint" in args else ""
-        print(f"scae {args.command}: interrupted by {signal.Signals(number).name}{saved}", file=sys.stderr)
+        print(f"scae {args.command or ''}".rstrip() + f": interrupted by {signal.Signals(number).name}{saved}", file=sys.stderr)
         return 128 + number
     except (ScaeError, OSError) as fault:
         print(f"scae {args.command}: {fault}", file=sys.stderr)
@@ -56,12 +65,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if summary.get("ok", True) else 3
 
 
+def _command(argv: list[str]) -> str | None:
+    return next((word for word in argv if not word.startswith("-")), None)
+
+
 def _exit_code(fault: Exception) -> int:
     if isinstance(fault, ConfigError | MissingKeyError):
         return 2
     if isinstance(fault, DivergenceError):
         return 4
-    if isinstance(fault, ModelFileError | OSError):
+    if isinstance(fault, CheckpointError | ModelFileError | OSError):
         return 5
     return 3 if isinstance(fault, CountsError | ValueError) else 1
 
@@ -75,12 +88,11 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in argv if not word.startswith("-")), None)
     for name, (module, line) in COMMANDS.items():
         sub = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".")
         sub.add_argument("--json", action="store_true", help="print a summary as JSON to stdout")
         sub.add_argument("--quiet", action="store_true", help="no progress messages on stderr")
-        if name == asked:  # add the options of this command only, because that may import torch
+        if name == _command(argv):  # add the options of this command only, because that may import torch
             command = importlib.import_module(module, __name__)
             command.add_arguments(sub)
             sub.set_defaults(run=command.run)

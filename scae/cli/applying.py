@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import threads
-from ..io.writer import check_output
 from ..model import Autoencoder
 from ..store import load
-from .files import check_target, read, write
+from .files import check_model_target, check_target, read, write
 from .options import add_model_options, fit_options, key_options, preset_from, refuse_fit_options
 
 
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], **options: A
         else:
             preset = preset_from(args)
             if "save_model" in args:
-                check_output(args.save_model)
+                check_model_target(args.save_model)
             adata = read(args.input)
             fitted = verb(adata, preset, **options, **fit_options(args))
     write(adata, args.output)

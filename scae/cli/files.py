@@ -62,27 +62,51 @@ def check_target(path: str) -> None:
     check_output(path, folder=is_zarr(path))
 
 
+def check_model_target(path: str) -> None:
+    """Refuse, before any work, a model file that could not be written, or whose name is that of data.
+
+    Raises
+    ------
+    OutputError
+        As :func:`scae.io.writer.check_output`, or if the name ends in ``.h5ad`` or ``.zarr``.
+    """
+    if str(path).rstrip("/").endswith(ENDINGS):
+        raise OutputError(f"cannot write a model to {path}: names in .h5ad and .zarr are for data. Choose another.")
+    check_output(path)
+
+
 def write(adata: AnnData, path: str) -> None:
     """Write an h5ad file or, if the name ends in ``.zarr``, a zarr store; whole, or not at all.
 
     Raises
     ------
     OutputError
-        As :func:`check_target`, if the disk is full, or if what was written is not what is read back.
+        As :func:`check_target`, if the disk is full, if anndata cannot write something in ``adata`` in this format, or if what
+        was written is not what is read back.
     """
     check_target(path)
     adata.strings_to_categoricals()
     with replacing(path.rstrip("/"), folder=is_zarr(path)) as temporary:
-        if is_zarr(path):
-            adata.write_zarr(temporary)
-            import zarr
-
-            _compare(adata, zarr.open_group(temporary, mode="r"), path)
-        else:
-            _write_h5ad(adata, temporary)
-            with h5py.File(temporary) as file:
-                _compare(adata, file, path)
+        try:
+            _write(adata, temporary, path)
+        except OSError:
+            raise
+        except Exception as fault:  # h5py, zarr and anndata each raise their own
+            reason = (str(fault) or type(fault).__name__).splitlines()[0]
+            raise OutputError(f"cannot write {path}: anndata cannot write what it is to hold ({reason}).") from fault
     log.info("wrote %s", path)
+
+
+def _write(adata: AnnData, temporary: Path, path: str) -> None:
+    if is_zarr(path):
+        adata.write_zarr(temporary)
+        import zarr
+
+        _compare(adata, zarr.open_group(temporary, mode="r"), path)
+    else:
+        _write_h5ad(adata, temporary)
+        with h5py.File(temporary) as file:
+            _compare(adata, file, path)
 
 
 def _write_h5ad(adata: AnnData, path: Path) -> None:

@@ -6,9 +6,8 @@ import argparse
 from typing import Any
 
 from .. import threads, tl
-from ..io.writer import check_output
 from .applying import fit_summary
-from .files import log, read
+from .files import check_model_target, log, read
 from .options import add_model_options, fit_options, preset_from
 
 
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     preset = preset_from(args)
-    check_output(args.model)
+    check_model_target(args.model)
     with threads.use(args.threads):
         model = tl.fit(read(args.input), preset, **fit_options(args))
     model.save(args.model)

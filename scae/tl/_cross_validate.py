@@ -7,8 +7,9 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from ._baselines import BASELINES
 from ._choose import choose
 from ._fit import TRAINING, FitOptions, as_preset, fit_preset
 from ._inputs import prepare, verify
+from ._writing import check_slots, record
 
 Candidate = str | Preset | ModelSpec
 log = logging.getLogger("scae")
@@ -44,6 +46,7 @@ def cross_validate(
     n_seeds: int = 1,
     train_share: float = 0.9,
     key_added: str | None = None,
+    overwrite: bool = False,
     **keywords: Any,
 ) -> pd.DataFrame:
     """Score models by how well they predict held-out molecules, beside three cheap baselines.
@@ -71,6 +74,8 @@ def cross_validate(
         Share of the molecules used for training, between 0 and 1.
     key_added
         ``uns`` key in which to store the table (one array per column) and the choice (JSON); None: store nothing.
+    overwrite
+        Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 
     Returns
@@ -85,7 +90,7 @@ def cross_validate(
     Raises
     ------
     ConfigError
-        If there is no candidate, or an option is not allowed.
+        If there is no candidate, an option is not allowed, or ``key_added`` is taken.
     TypeError
         If a keyword is unknown.
     ScaeError
@@ -104,9 +109,12 @@ def cross_validate(
     ['gene mean', 'shrunk counts', 'PCA', 'denoiser']
     """
     candidates = _candidates(specs)
-    if n_splits < 1 or n_seeds < 1 or not 0 < train_share < 1:
-        values = f"n_splits is {n_splits}, n_seeds {n_seeds}, train_share {train_share}"
-        raise ConfigError(f"{values}; allowed: n_splits and n_seeds of at least 1, train_share between 0 and 1.")
+    whole = all(isinstance(n, Integral) and n >= 1 for n in (n_splits, n_seeds))
+    if not whole or not isinstance(train_share, Real) or not 0 < train_share < 1:
+        values = f"n_splits is {n_splits!r}, n_seeds {n_seeds!r}, train_share {train_share!r}"
+        raise ConfigError(f"{values}; allowed: whole n_splits and n_seeds of at least 1, train_share between 0 and 1.")
+    if key_added is not None:
+        check_slots(adata, ("uns", key_added), overwrite=overwrite)
     options = FitOptions.read(keywords)
     if options.checkpoint is not None:
         raise ConfigError("checkpoint is for one fit, and cross-validation makes many. Leave it out.")
@@ -127,6 +135,7 @@ def cross_validate(
         columns = {name: table[name].to_numpy(str if name in ("model", "kind") else float, na_value=np.nan) for name in table}
         choice = json.dumps(asdict(choose(table)))
         adata.uns[key_added] = {"table": columns, "choice": choice, "version": __version__}
+        record(adata, f"uns[{key_added!r}]", verb="cross_validate", random_state=start)
     return table
 
 
@@ -134,6 +143,8 @@ def _candidates(specs: Mapping[str, Candidate] | Sequence[str] | str) -> dict[st
     """The candidates as presets by name; names of baselines are refused."""
     if isinstance(specs, str):
         specs = [specs]
+    if not isinstance(specs, Iterable):
+        raise ConfigError(f"specs is a {type(specs).__name__}; allowed: names of presets, or a dict of names and specifications.")
     if not isinstance(specs, Mapping):
         wrong = [s for s in specs if not isinstance(s, str)]
         if wrong:

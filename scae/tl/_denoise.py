@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from math import inf
 from numbers import Integral, Real
 from typing import Any
@@ -74,7 +75,8 @@ def denoise(
     Raises
     ------
     ConfigError
-        If an option is not allowed, the layer exists and was not written by scae, or the likelihood has no ``"log_mean"``.
+        If an option is not allowed, the place is taken by something that scae has no record of, or the likelihood has no
+        ``"log_mean"``.
     MissingKeyError
         If a gene or a batch is unknown.
     ScaeError
@@ -113,8 +115,8 @@ def denoise(
         table = np.concatenate([block[:, chosen] for _, block in blocks])
         adata.obsm[key_added] = pd.DataFrame(table, index=adata.obs_names, columns=list(genes))
     place = f"layers[{key_added!r}]" if genes is None else f"obsm[{key_added!r}]"
-    how = {"kind": kind, "library_size": library_size, "n_samples": n_samples, "at_batch": at_batch}
-    note(adata, fitted_model, place, verb="denoise", **how)
+    how = {"kind": kind, "library_size": float(library_size), "n_samples": int(n_samples)}  # numpy's numbers are no JSON
+    note(adata, fitted_model, place, verb="denoise", **how, at_batch=None if at_batch is None else str(at_batch))
     return fitted_model
 
 
@@ -124,10 +126,12 @@ def _listed(genes: str | Sequence[str]) -> list[str]:
     Raises
     ------
     ConfigError
-        If there is none, or one is repeated.
+        If there is none, one is repeated, or this is no sequence.
     """
+    if not isinstance(genes, Iterable):
+        raise ConfigError(f"genes is {genes!r}; allowed: names of genes, or None for a layer.")
     names = [genes] if isinstance(genes, str) else [str(name) for name in genes]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated or not names:
         said = f"repeats {', '.join(map(repr, repeated[:3]))}" if repeated else "is empty"
         raise ConfigError(f"genes {said}; allowed: names of genes, each once.")

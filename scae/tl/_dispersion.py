@@ -16,7 +16,7 @@ from ..likelihoods.base import CELL_GENE, GENE_BATCH, log_theta
 from ..model import Autoencoder
 from ..records import Cells, Counts
 from ..source import CountMatrix
-from ._fit import fitted
+from ._fit import fitted, require_fitted
 from ._writing import check_slots, note
 
 
@@ -39,7 +39,7 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     Raises
     ------
     ConfigError
-        If the model's likelihood has no dispersion.
+        If the model is not fitted, its likelihood has no dispersion, or the place is taken.
     ScaeError
         If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
 
@@ -51,14 +51,13 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
     >>> bool((adata.var["dispersion"].dropna() > 0).all())
     True
     """
-    fitted_model, source = fitted(adata, model, {})
-    axis = fitted_model.spec.likelihood.parameters().get("dispersion")
+    require_fitted(model)
+    axis = model.spec.likelihood.parameters().get("dispersion")
     if axis is None:
-        raise ConfigError(
-            f"the likelihood {fitted_model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have one."
-        )
-    batches = axis == GENE_BATCH and bool(fitted_model.data.batches)
+        raise ConfigError(f"the likelihood {model.spec.likelihood} has no dispersion; 'nb', 'zinb' and 'quasi_nb' have one.")
+    batches = axis == GENE_BATCH and bool(model.data.batches)
     check_slots(adata, ("obsm" if axis == CELL_GENE else "varm" if batches else "var", key_added), overwrite=overwrite)
+    fitted_model, source = fitted(adata, model, {})
     if axis == CELL_GENE:
         adata.obsm[key_added] = _per_cell(fitted_model, source)
         return note(adata, fitted_model, f"obsm[{key_added!r}]", verb="dispersion")

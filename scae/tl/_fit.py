@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from anndata import AnnData
 
 from .. import presets
 from ..checkpoint import Checkpoints
-from ..errors import ConfigError
+from ..errors import ConfigError, OutputError
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
@@ -74,6 +75,9 @@ class FitOptions:
             raise ConfigError(f"plan is a {type(plan).__name__}; allowed: a scae.TrainPlan, or None for the preset's.")
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
             raise ConfigError(f"random_state is {seed!r}; allowed: a whole number from 0 to 2**63 - 1.")
+        folder = keywords.get("checkpoint")
+        if folder is not None and not isinstance(folder, str | os.PathLike):
+            raise ConfigError(f"checkpoint is {folder!r}; allowed: the path of a folder, or None.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
 
@@ -123,6 +127,7 @@ def fit_preset(
             "'label_normal'."
         )
     plan, seed = options.plan or preset.plan, int(options.random_state)
+    checkpoints = None if options.checkpoint is None else Checkpoints(_usable(Path(options.checkpoint)))
     rng = torch.Generator(resolve_device(options.device)).manual_seed(seed)
     x = verify(adata, keys, fractions=takes_fractions(preset.spec))
     data, source = prepare(adata, x, keys, ordered="order" in needs)
@@ -131,10 +136,24 @@ def fit_preset(
         chosen = replace(keys, mask_var=tuple(np.isin(adata.var_names, names).tolist()))
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
-    checkpoints = None if options.checkpoint is None else Checkpoints(Path(options.checkpoint))
     history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
     model.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
     return model, source
+
+
+def _usable(folder: Path) -> Path:
+    """A folder for checkpoints, which need not exist yet.
+
+    Raises
+    ------
+    OutputError
+        If it could not be made or written to.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        fault = "not writable" if there.is_dir() else "not a folder"
+        raise OutputError(f"cannot write checkpoints to {folder}: {there} is {fault}. Name another folder.")
+    return folder
 
 
 def _most_varied(
@@ -178,6 +197,18 @@ def fitted(
     keys = replace(model.data.keys, layer=layer, label_key=None)  # new cells need no labels
     x = verify(adata, keys, fractions=takes_fractions(model.spec))
     return model, query(adata, x, model.data, may_lack=may_lack and model.input.takes_missing_genes)
+
+
+def require_fitted(model: Any) -> None:
+    """Refuse anything but a fitted model, where nothing is to be fitted.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, such as the name of a preset.
+    """
+    if not isinstance(model, Autoencoder):
+        raise ConfigError(f"model is a {type(model).__name__}; allowed: a fitted Autoencoder, from scae.tl.fit or scae.load.")
 
 
 def spec_of(model: Model) -> ModelSpec:

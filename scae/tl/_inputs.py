@@ -61,7 +61,7 @@ def prepare(adata: AnnData, x: Any, keys: DataKeys, *, ordered: bool = False) ->
         genes=tuple(adata.var_names[genes].astype(str)),
         keys=replace(keys, mask_var=None),
         levels=tuple(tuple(sorted(set(adata.obs[key].astype(str)))) for key in keys.categorical),
-        moments=tuple((float(v.mean()), float(v.std()) or 1.0) for v in columns),
+        moments=tuple(_moments(v) for v in columns),
         labels=() if keys.label_key is None else _label_levels(adata, keys.label_key),
         counts_per_unit=per_unit,
         median_library=float(np.median(library[nonempty])) if nonempty.any() else 1.0,
@@ -69,6 +69,12 @@ def prepare(adata: AnnData, x: Any, keys: DataKeys, *, ordered: bool = False) ->
         breaks=breaks,
     )
     return data, _assemble(adata, data, counts)
+
+
+def _moments(column: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation; of a constant, the constant and 1, because sums of its roundings are no spread."""
+    constant = (column == column[0]).all()
+    return (float(column[0]), 1.0) if constant else (float(column.mean()), float(column.std()))
 
 
 def query(adata: AnnData, x: Any, data: DataSpec, *, may_lack: bool = False) -> CountMatrix:

@@ -7,7 +7,7 @@ from anndata import AnnData
 
 from ..errors import ConfigError
 from ..model import Autoencoder
-from ._fit import fitted
+from ._fit import fitted, require_fitted
 from ._writing import check_slots, note
 
 
@@ -30,7 +30,7 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
     Raises
     ------
     ConfigError
-        If the decoder has hidden layers.
+        If the model is not fitted, its decoder has hidden layers, or the place is taken.
     ScaeError
         If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
 
@@ -46,6 +46,7 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
     >>> adata.varm["scae_loadings"].shape
     (765, 10)
     """
+    require_fitted(model)
     check_slots(adata, ("varm", key_added), overwrite=overwrite)
     fitted_model, _ = fitted(adata, model, {})
     decoders = fitted_model.heads.decoders

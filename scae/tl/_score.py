@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..infer import score as score_cells
 from ..model import Autoencoder
-from ._fit import fitted
+from ._fit import fitted, require_fitted
 from ._writing import check_slots, note
 
 
@@ -44,6 +44,8 @@ def score(
 
     Raises
     ------
+    ConfigError
+        If the model is not fitted, an option is not allowed, or the place is taken.
     ScaeError
         If the counts or genes do not fit the model, see :func:`scae.tl.embed`.
 
@@ -56,9 +58,10 @@ def score(
     """
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ConfigError(f"n_samples is {n_samples!r}; allowed: a whole number from 1.")
+    require_fitted(model)
     check_slots(adata, ("obs", key_added), overwrite=overwrite)
     fitted_model, source = fitted(adata, model, {"layer": layer})
     nats = score_cells(fitted_model, source, n_samples=n_samples, seed=fitted_model.fitted.get("random_state", 0))
     adata.obs[key_added] = nats
-    note(adata, fitted_model, f"obs[{key_added!r}]", verb="score", n_samples=n_samples)
+    note(adata, fitted_model, f"obs[{key_added!r}]", verb="score", n_samples=int(n_samples))
     return nats

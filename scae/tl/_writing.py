@@ -15,6 +15,8 @@ from ..model import Autoencoder
 from ..parts import to_dict
 from ..version import __version__
 
+RESERVED = (("obs", "_index"), ("var", "_index"), ("uns", "scae"))  # by anndata, and for the record
+
 
 def check_slots(adata: AnnData, *slots: tuple[str, str], overwrite: bool = False) -> None:
     """Refuse places that a verb must not write to, before any work.
@@ -31,18 +33,20 @@ def check_slots(adata: AnnData, *slots: tuple[str, str], overwrite: bool = False
     Raises
     ------
     ConfigError
-        If ``adata`` is a view of a file, a key is not a name that a file can hold, or something else is there.
+        If ``adata`` is a view of a file, a key is not a name that a file can hold, or something else is there, also where scae
+        keeps its record.
     """
     require_anndata(adata)
     if adata.isbacked and adata.is_view:
         raise ConfigError("adata is a view of a backed AnnData, which nothing can be written to. Load it: adata.to_memory().")
+    written = _record(adata).get("written", {})
     for slot, key in slots:
-        if not isinstance(key, str) or not key or "/" in key:
+        if not isinstance(key, str) or not key.strip(".") or "/" in key or (slot, key) in RESERVED:
             raise ConfigError(
                 f"the key {key!r} cannot be used for {slot}; allowed: a name without '/', which h5ad takes for a path within the "
-                "file. Name another key_added."
+                "file, and none of '.', '..', '_index' for a column and 'scae' for uns. Name another key_added."
             )
-        if key in getattr(adata, slot) and not overwrite and f"{slot}[{key!r}]" not in _record(adata).get("written", {}):
+        if key in getattr(adata, slot) and not overwrite and f"{slot}[{key!r}]" not in written:
             raise ConfigError(
                 f"{slot}[{key!r}] is there already, and uns['scae'] does not list it as a result of scae. Name another "
                 f"key_added, delete it (del adata.{slot}[{key!r}]), or allow overwrite=True."
@@ -57,12 +61,12 @@ def _record(adata: AnnData) -> dict[str, Any]:
     ConfigError
         If ``uns["scae"]`` is there and is no such record.
     """
-    record = adata.uns.get("scae", {})
-    if not isinstance(record, dict) or ("written" in record and not isinstance(record["written"], dict)):
+    earlier = adata.uns.get("scae", {})
+    if not isinstance(earlier, dict) or ("written" in earlier and not isinstance(earlier["written"], dict)):
         raise ConfigError(
-            f"uns['scae'] is a {type(record).__name__} that scae did not write, and scae keeps its record there. Rename it first."
+            f"uns['scae'] is a {type(earlier).__name__} that scae did not write, but scae keeps its record there. Rename it."
         )
-    return dict(record)
+    return dict(earlier)
 
 
 def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
@@ -75,15 +79,19 @@ def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
     rows = history.get("rows", [])
     spec, seed = json.dumps(to_dict(model.spec)), int(model.fitted.get("random_state", 0))
     sha256 = digest({k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, spec)
-    entry = json.dumps(how | {"spec": json.loads(spec), "random_state": seed, "model_sha256": sha256, "version": __version__})
-    record = _record(adata)
-    adata.uns["scae"] = record | {
-        "version": __version__,
+    adata.uns["scae"] = _record(adata) | {
         "spec": spec,
         "plan": json.dumps(model.fitted.get("plan", {})),
         "random_state": seed,
         "model_sha256": sha256,
         "history": {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})},
         "history_best": int(history.get("best", -1)),
-        "written": dict(record.get("written", {})) | {place: entry},
     }
+    record(adata, place, **how, spec=json.loads(spec), random_state=seed, model_sha256=sha256)
+
+
+def record(adata: AnnData, place: str, **how: Any) -> None:
+    """Add a place to ``written``, with how it was made."""
+    earlier = _record(adata)
+    entry = {place: json.dumps(how | {"version": __version__})}
+    adata.uns["scae"] = earlier | {"version": __version__, "written": dict(earlier.get("written", {})) | entry}

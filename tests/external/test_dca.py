@@ -354,3 +354,15 @@ def test_threads_and_verbose_are_passed_on(cells, capsys, caplog):
     assert "step" in capsys.readouterr().err
     assert "Autoencoder(200 genes" in caplog.text
     assert same_weights(quiet, loud)
+
+
+@pytest.mark.parametrize("mode", ["denoise", "latent"])
+@pytest.mark.parametrize("view", [False, True])
+def test_a_file_that_is_not_loaded_is_refused_and_left_alone(mode, view, tmp_path):
+    file = tmp_path / "a.h5ad"
+    real_counts().write_h5ad(file)
+    before = file.read_bytes()
+    backed = anndata.read_h5ad(file, backed="r")
+    with pytest.raises(ConfigError, match=r"backed by a file.*to_memory\(\)"):
+        dca(backed[:50] if view else backed, mode, **SHORT)
+    assert file.read_bytes() == before

@@ -119,3 +119,25 @@ def test_the_record_survives_a_file(pbmc, tmp_path):
 def test_what_is_not_allowed(specs, options, fault, said, pbmc):
     with pytest.raises(fault, match=said):
         scae.tl.cross_validate(pbmc, specs, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"specs": 3}, "specs is a int"),
+        ({"specs": None}, "specs is a NoneType"),
+        ({"specs": [3]}, "specs holds 3 without a name"),
+        ({"specs": {"three": 3}}, "model is a int"),
+        ({"n_splits": "3"}, "n_splits is '3'"),
+        ({"n_splits": 1.5}, "n_splits is 1.5"),
+        ({"n_seeds": None}, "n_seeds None"),
+        ({"train_share": "most"}, "train_share 'most'"),
+        ({"train_share": 1}, "train_share 1"),
+        ({"checkpoint": "steps"}, "checkpoint is for one fit"),
+    ],
+)
+def test_values_that_are_not_allowed_are_refused_before_a_fit(options, said, pbmc, monkeypatch):
+    monkeypatch.setattr("scae.tl._fit.train", lambda *_, **__: pytest.fail("a fit was started"))
+    with pytest.raises(ConfigError) as fault:
+        scae.tl.cross_validate(pbmc, **{"specs": "vae"} | options)
+    assert said in str(fault.value)

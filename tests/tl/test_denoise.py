@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import QUICK
 
@@ -77,3 +78,54 @@ def test_at_batch_needs_a_batch(pbmc):
     model = scae.tl.fit(pbmc, plan=QUICK)
     with pytest.raises(ConfigError, match="without batch_key"):
         scae.tl.denoise(pbmc, model, at_batch="east")
+
+
+NAMES = {
+    "Index": pd.Index,
+    "Series": pd.Series,
+    "Categorical": pd.Categorical,
+    "array": np.array,
+    "objects": lambda names: np.array(names, object),
+    "tuple": tuple,
+    "keys": dict.fromkeys,
+    "iterator": iter,
+}
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_genes_may_be_any_sequence_of_names(form, pbmc, model):
+    genes = ["LYZ", "CD3D", "NKG7"]
+    for key, given in (("list", genes), (form, NAMES[form](genes))):
+        scae.tl.denoise(pbmc, model, genes=given, key_added=key)
+    pd.testing.assert_frame_equal(pbmc.obsm[form], pbmc.obsm["list"])
+
+
+def test_a_lone_name_is_one_gene(pbmc, model):
+    scae.tl.denoise(pbmc, model, genes="CD3D")
+    assert pbmc.obsm["denoised"].columns.tolist() == ["CD3D"]
+
+
+@pytest.mark.parametrize(
+    ("genes", "error", "said"),
+    [
+        (["CD3D", "LYZ", "CD3D"], ConfigError, "genes repeats 'CD3D'"),
+        ([], ConfigError, "genes is empty"),
+        (pd.Index([]), ConfigError, "genes is empty"),
+        (3, ConfigError, "genes is 3; allowed: names of genes"),
+        ([0, 1], MissingKeyError, "unknown gene '0'"),
+        ("CD3", MissingKeyError, "unknown gene 'CD3': did you mean"),
+    ],
+)
+def test_genes_that_are_none_are_refused_before_a_fit(genes, error, said, pbmc, monkeypatch):
+    monkeypatch.setattr("scae.tl._fit.train", lambda *_, **__: pytest.fail("a fit was started"))
+    with pytest.raises(error) as fault:
+        scae.tl.denoise(pbmc, plan=QUICK, genes=genes)
+    assert said in str(fault.value)
+    assert "denoised" not in pbmc.obsm
+
+
+def test_all_of_many_genes_are_named_quickly(pbmc, model):
+    """The time to look for repeats grows with the number of names, not with its square."""
+    names = [f"gene{i}" for i in range(200_000)]
+    with pytest.raises(MissingKeyError, match="unknown gene 'gene0'"):
+        scae.tl.denoise(pbmc, model, genes=names)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import QUICK
+from helpers import QUICK, same_weights
 
 import scae
-from scae.errors import ConfigError, DivergenceError, MissingKeyError
+from scae.errors import ConfigError, DivergenceError, MissingKeyError, OutputError
 from scae.keys import KEYWORDS
 from scae.likelihoods import Bernoulli
 from scae.tl._fit import TRAINING
@@ -95,3 +97,56 @@ def test_the_signature_and_the_help_list_every_keyword(verb):
     text = " ".join(verb.__doc__.split())
     assert all(f"{name} : {kind} {doc[0].upper()}{doc[1:]}." in text for name, (_, kind, doc) in keywords.items())
     assert "%(" not in verb.__doc__
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"plan": {"epochs": 3}}, "plan is a dict; allowed: a scae.TrainPlan"),
+        ({"plan": "long"}, "plan is a str"),
+        ({"random_state": -1}, "random_state is -1"),
+        ({"random_state": 2**63}, "random_state is 9223372036854775808"),
+        ({"random_state": 1.5}, "random_state is 1.5"),
+        ({"random_state": True}, "random_state is True"),
+        ({"random_state": None}, "random_state is None"),
+        ({"random_state": "0"}, "random_state is '0'"),
+        ({"checkpoint": 3}, "checkpoint is 3; allowed: the path of a folder"),
+        ({"checkpoint": True}, "checkpoint is True"),
+        ({"device": 3}, "device is 3"),
+        ({"device": "tpu9"}, "device is 'tpu9'"),
+        ({"layer": 3}, "layer is 3"),
+        ({"batch_key": ["batch"]}, "batch_key is ['batch']"),
+        ({"mask_var": 3}, "mask_var has dtype"),
+    ],
+)
+@pytest.mark.parametrize("verb", VERBS)
+def test_values_of_the_wrong_type_are_refused_before_a_fit(verb, options, said, pbmc, monkeypatch):
+    monkeypatch.setattr("scae.tl._fit.train", lambda *_, **__: pytest.fail("a fit was started"))
+    with pytest.raises(ConfigError) as fault:
+        VERBS[verb](pbmc, **options)
+    assert said in str(fault.value)
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), np.int32(3)])
+def test_a_seed_may_be_a_number_of_numpy(seed, pbmc):
+    model = scae.tl.fit(pbmc, plan=QUICK, random_state=seed)
+    assert type(model.fitted["random_state"]) is int
+    assert same_weights(model, scae.tl.fit(pbmc, plan=QUICK, random_state=3))
+
+
+@pytest.mark.parametrize("inside", ["", "a", "a/b"])
+@pytest.mark.parametrize("verb", ["fit", "embed", "denoise"])
+def test_a_place_where_no_checkpoint_can_be_is_refused_before_a_fit(verb, inside, pbmc, tmp_path, monkeypatch):
+    monkeypatch.setattr("scae.tl._fit.train", lambda *_, **__: pytest.fail("a fit was started"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write checkpoints to .*file is not a folder"):
+        VERBS[verb](pbmc, checkpoint=tmp_path / "file" / inside)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_checkpoints_may_go_to_a_folder_that_is_not_there_yet(form, pbmc, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit = partial(scae.tl.fit, pbmc, plan=QUICK)
+    assert same_weights(fit(checkpoint=form("a/b")), fit())
+    assert list((tmp_path / "a" / "b").glob("*.checkpoint"))

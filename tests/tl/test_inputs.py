@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from helpers import QUICK, real_counts
+from helpers import QUICK, real_counts, same_weights
 
 import scae
 from scae.errors import CategoryError, ConfigError, GenesError, MissingKeyError
@@ -163,3 +163,37 @@ def test_continuous_covariates_are_standardised_as_at_the_fit(pbmc):
     one = embedded(pbmc, model).copy()
     pbmc.obs["age"] = pbmc.obs["age"] + 30
     assert not np.allclose(one, embedded(pbmc, model))
+
+
+@pytest.mark.parametrize("chunk", FORMS)
+@pytest.mark.parametrize("rows", [7, 100, 200])
+def test_dask_chunks_give_the_same_bits(chunk, rows, pbmc, model, reference):
+    """Dense or sparse chunks, which do not divide the cells evenly; every verb."""
+    da = pytest.importorskip("dask.array")
+    here = pbmc.copy()
+    pbmc.X = da.from_array(pbmc.X.toarray(), chunks=(rows, pbmc.n_vars)).map_blocks(lambda x: FORMS[chunk](sp.csr_matrix(x)))
+    assert scae.check(pbmc).ok
+    assert embedded(pbmc, model).tobytes() == reference.tobytes()
+    np.testing.assert_array_equal(scae.tl.score(pbmc, model), scae.tl.score(here, model))
+    if rows == 100:
+        assert same_weights(scae.tl.fit(pbmc, plan=QUICK), scae.tl.fit(here, plan=QUICK))
+
+
+@pytest.mark.parametrize("start", [0.0, 1.7e9, 20240101.0, 1.7e12])
+def test_where_a_continuous_covariate_begins_does_not_matter(start, pbmc):
+    """Seconds (or milliseconds) since 1970 and dates as numbers are centred before float32 rounds them."""
+    pbmc.obs["when"] = start + (steps := np.arange(pbmc.n_obs) % 60)
+    keys = DataKeys(continuous_covariates=("when",))
+    _, source = prepare(pbmc, pbmc.X, keys)
+    np.testing.assert_allclose(source.continuous[:, 0], (steps - steps.mean()) / steps.std(), atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1.7e9, -2.3e14])
+def test_a_constant_covariate_is_zero_and_a_new_value_its_distance(value, pbmc):
+    """Rounding in the mean of equal numbers is no spread: nothing is divided by it."""
+    pbmc.obs["age"] = value
+    keys = DataKeys(continuous_covariates=("age",))
+    data, source = prepare(pbmc, pbmc.X, keys)
+    assert (source.continuous == 0).all()
+    pbmc.obs["age"] = value + 2
+    np.testing.assert_allclose(query(pbmc, pbmc.X, data).continuous, 2, rtol=1e-6)
