@@ -138,7 +138,9 @@ def _checked(fitted: Any) -> dict[str, Any]:
     history = fitted.get("history", {}) if isinstance(fitted, dict) else None
     rows = history.get("rows", []) if isinstance(history, dict) else None
     if not isinstance(history, dict) or not isinstance(rows, list) or not all(map(_is_row, rows)):
-        raise ModelFileError("its record of the fit is not one that scae wrote: allowed is an object with plan, history and seed.")
+        raise ModelFileError(
+            "its record of the fit is not one that scae wrote: allowed is an object with plan, history and seed."
+        )
     best, seed = history.get("best", -1), fitted.get("random_state", 0)
     if history and not (_is_whole(best) and -1 <= best < len(rows) and isinstance(history.get("stopped"), str)):
         raise ModelFileError(f"its history has best {best!r:.40}; allowed: one of its {len(rows)} rows, or -1.")

@@ -118,7 +118,9 @@ def _check_header(path: Path) -> None:
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise ModelFileError(f"there is no model file {path} ({error.strerror}). Check the path.") from error
     if not ordinary:
-        kind = f"{path} is {'a folder' if path.is_dir() else 'not an ordinary file'}" if there else f"there is no model file {path}"
+        kind = (
+            f"{path} is {'a folder' if path.is_dir() else 'not an ordinary file'}" if there else f"there is no model file {path}"
+        )
         raise ModelFileError(f"{kind}. Check the path.")
     with path.open("rb") as file:
         size, length = path.stat().st_size, int.from_bytes(file.read(8), "little")
