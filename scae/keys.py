@@ -98,10 +98,10 @@ class DataSpec:
         for name, values in (("genes", self.genes), ("labels", self.labels), *(("levels", levels) for levels in self.levels)):
             if len(set(values)) < len(values):
                 raise ConfigError(f"DataSpec: {name} has {len(values) - len(set(values))} repeated names; allowed: each once.")
-        paired = (("levels", self.levels, self.keys.categorical), ("moments", self.moments, self.keys.continuous_covariates))
-        for name, values, keys in paired:
-            if len(values) != len(keys):
-                raise ConfigError(f"DataSpec: {name} has {len(values)} entries; allowed: {len(keys)}, one for each key.")
+        sizes = {"levels": len(self.keys.categorical), "moments": len(self.keys.continuous_covariates)}
+        for name, size in sizes.items():
+            if len(getattr(self, name)) != size:
+                raise ConfigError(f"DataSpec: {name} has {len(getattr(self, name))} entries; allowed: {size}, one for each key.")
         if not all(math.isfinite(mean) and 0 < sd < math.inf for mean, sd in self.moments):
             raise ConfigError(f"DataSpec: moments is {self.moments}; allowed: finite means, and standard deviations above 0.")
         for name in ("counts_per_unit", "median_library"):

@@ -1,4 +1,4 @@
-"""Reading a model back, even from a stranger: what a file declares is compared with what it holds before anything is made of it."""
+"""Reading a model back, even a stranger's: what the file declares is compared with what it holds before anything is built."""
 
 from __future__ import annotations
 

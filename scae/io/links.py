@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,25 +56,24 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
     place = Path(path)
     if not (place.is_dir() if folder else place.is_file()):
         raise ModelFileError(f"{path} is no ordinary {'folder' if folder else 'file'}. Name an h5ad file, or a zarr store.")
-    try:
-        if folder:
-            import zarr
+    with ExitStack() as stack:
+        try:
+            if folder:
+                import zarr
 
-            size = 0 if allow_links else refuse_store_links(place)
-            root = zarr.open_group(place, mode="r")
-            if not allow_links:
-                refuse_large(root, Allowance(size, loaded))
-        else:
-            root = h5py.File(place, "r")
-            if not allow_links:
-                refuse_links(root, loaded=loaded)
-    except ModelFileError as fault:
-        raise ModelFileError(f"{path}: {fault}") from fault
-    except OSError as fault:
-        raise OSError(
-            f"{path} cannot be read as {'a zarr store' if folder else 'h5ad'} ({fault}). Check that it is whole."
-        ) from fault
-    with nullcontext(root) if folder else root:
+                size = 0 if allow_links else refuse_store_links(place)
+                root = zarr.open_group(place, mode="r")
+                if not allow_links:
+                    refuse_large(root, Allowance(size, loaded))
+            else:
+                root = stack.enter_context(h5py.File(place, "r"))
+                if not allow_links:
+                    refuse_links(root, loaded=loaded)
+        except ModelFileError as fault:
+            raise ModelFileError(f"{path}: {fault}") from fault
+        except OSError as fault:
+            kind = "a zarr store" if folder else "h5ad"
+            raise OSError(f"{path} cannot be read as {kind} ({fault}). Check that it is whole.") from fault
         yield root
 
 
@@ -104,7 +103,7 @@ def refuse_links(file: h5py.File, *, loaded: bool = True) -> None:
     ...     refuse_links(file)
     Traceback (most recent call last):
         ...
-    scae.errors.ModelFileError: /passwords is a link to another file ('/etc/passwd'). Copy what it links to into the file, or ask ...
+    scae.errors.ModelFileError: /passwords is a link to another file ('/etc/passwd'). Copy what it links to ...
     """
     try:
         _Walk(None).group(file, "", 0)  # without soft links, which may lead through links that were not seen yet
@@ -176,8 +175,10 @@ class _Walk:
             self.link(group, name, f"{place}/{name}", depth)
         self.above.pop()
         encoding = group.attrs.get("encoding-type") if self.allowance is not None else None
-        if isinstance(encoding, str) and encoding in ("csr_matrix", "csc_matrix"):
+        if self.allowance is not None and isinstance(encoding, str) and encoding in ("csr_matrix", "csc_matrix"):
             _check_sparse(group, place, encoding)
+            if not self.allowance.loaded:  # what reads a matrix block by block relies on them
+                _check_pointers(group["indptr"][:], len(group["data"]), place)
 
     def link(self, group: h5py.Group, name: str, place: str, depth: int) -> None:
         """Look at what a name stands for, without going outside the file."""
@@ -219,21 +220,29 @@ def _declared(data: h5py.Dataset) -> int:
     return each * max(n, math.prod(data.chunks) if data.chunks and n else 0)
 
 
-def _check_sparse(group: h5py.Group, place: str, encoding: str) -> None:
+def _check_sparse(group: Any, place: str, encoding: str) -> None:
     """Compare the declared shape of a sparse matrix with its arrays."""
     shape = np.asarray(group.attrs.get("shape", ())).tolist()
-    arrays = [group.get(name) for name in ("indptr", "indices", "data")]
-    if len(shape) != 2 or not all(isinstance(a, h5py.Dataset) and len(a.shape or ()) == 1 for a in arrays):
+    arrays: list[Any] = [group.get(name) for name in ("indptr", "indices", "data")]
+    if len(shape) != 2 or not all(len(getattr(a, "shape", None) or ()) == 1 for a in arrays):
         raise ModelFileError(f"{place} is no sparse matrix: it lacks a shape or one of its three arrays. {_ASK}")
-    indptr, indices, data = arrays
-    n = shape[0 if encoding == "csr_matrix" else 1]
-    if len(indptr) != n + 1 or len(indices) != len(data) or min(shape) < 0:
+    indptr, indices, _ = arrays
+    n, (n_pointers, n_indices, n_values) = shape[0 if encoding == "csr_matrix" else 1], [a.shape[0] for a in arrays]
+    if n_pointers != n + 1 or n_indices != n_values or min(shape) < 0:
         raise ModelFileError(
-            f"{place} declares shape {tuple(shape)}, but holds {len(indptr)} row or column pointers, {len(indices)} indices and "
-            f"{len(data)} values. {_ASK}"
+            f"{place} declares shape {tuple(shape)}, but holds {n_pointers} row or column pointers, {n_indices} indices and "
+            f"{n_values} values. {_ASK}"
         )
     if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
         raise ModelFileError(f"{place} has pointers or indices that are not whole numbers. {_ASK}")
+
+
+def _check_pointers(indptr: np.ndarray, n_values: int, place: str) -> None:
+    """Refuse row pointers that lead outside the values, where compiled code would follow them."""
+    if indptr[0] != 0 or indptr[-1] != n_values or (indptr[1:] < indptr[:-1]).any():
+        raise ModelFileError(
+            f"{place} has pointers that do not rise from 0 to its {n_values} values. Rebuild the matrix from its source."
+        )
 
 
 # ---- zarr
@@ -265,7 +274,7 @@ def refuse_store_links(path: str | Path) -> int:
     >>> refuse_store_links(store)
     Traceback (most recent call last):
         ...
-    scae.errors.ModelFileError: 0 is a link out of the store ('/etc/passwd'). Copy what it links to into the file, or ask ...
+    scae.errors.ModelFileError: 0 is a link out of the store ('/etc/passwd'). Copy what it links to ...
     """
     root, size = Path(path).resolve(), 0
     for folder, folders, files in os.walk(root):
@@ -300,14 +309,16 @@ def refuse_large(root: Any, allowance: Allowance) -> None:
     ModelFileError
         If it is more.
     """
-    for place, item in root.members(max_depth=None):
-        shape = getattr(item, "shape", None)
-        if shape is None:
-            encoding, at = item.attrs.get("encoding-type"), item.attrs.get("shape", [0])
-            if encoding in ("csr_matrix", "csc_matrix") and item["indptr"].shape != (at[encoding == "csc_matrix"] + 1,):
-                raise ModelFileError(f"/{place} declares shape {tuple(at)}, but has pointers of {item['indptr'].shape}. {_ASK}")
+    items = list(root.members(max_depth=None))
+    for place, item in items:
+        if not hasattr(item, "shape"):
             continue
         fill = item.metadata.fill_value
         each = max(item.dtype.itemsize, 8) + (len(fill) if isinstance(fill, str | bytes) else 0)
         chunk = getattr(item, "shards", None) or item.chunks  # what is read at once, even where the array is smaller
-        allowance.charge(f"/{place}", each * max(math.prod(shape), math.prod(chunk) if math.prod(shape) else 0))
+        allowance.charge(f"/{place}", each * max(math.prod(item.shape), math.prod(chunk) if math.prod(item.shape) else 0))
+    for place, item in items:
+        if not hasattr(item, "shape") and item.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
+            _check_sparse(item, f"/{place}", item.attrs["encoding-type"])
+            if not allowance.loaded:
+                _check_pointers(item["indptr"][:], item["data"].shape[0], f"/{place}")
