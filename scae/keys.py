@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -92,6 +94,25 @@ class DataSpec:
     median_library: float = 1e4
     order: tuple[int, ...] = ()
     breaks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in (("genes", self.genes), ("labels", self.labels), *(("levels", levels) for levels in self.levels)):
+            if len(set(values)) < len(values):
+                raise ConfigError(f"DataSpec: {name} has {len(values) - len(set(values))} repeated names; allowed: each once.")
+        sizes = {"levels": len(self.keys.categorical), "moments": len(self.keys.continuous_covariates)}
+        for name, size in sizes.items():
+            if len(getattr(self, name)) != size:
+                raise ConfigError(f"DataSpec: {name} has {len(getattr(self, name))} entries; allowed: {size}, one for each key.")
+        if not all(math.isfinite(mean) and 0 < sd < math.inf for mean, sd in self.moments):
+            raise ConfigError(f"DataSpec: moments is {self.moments}; allowed: finite means, and standard deviations above 0.")
+        for name in ("counts_per_unit", "median_library"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"DataSpec: {name} is {getattr(self, name)}; allowed: above 0.")
+        if self.order and sorted(self.order) != list(range(self.n_genes)):
+            raise ConfigError(f"DataSpec: order does not list each of the positions 0 to {self.n_genes - 1} once.")
+        ends = (0, *self.breaks, self.n_genes)
+        if self.breaks and any(a >= b for a, b in pairwise(ends)):
+            raise ConfigError(f"DataSpec: breaks must rise, between 0 and the {self.n_genes} genes.")
 
     @property
     def n_genes(self) -> int:

@@ -50,7 +50,7 @@ NAMES = st.text(min_size=1, max_size=5)
 
 @given(
     st.lists(NAMES, unique=True, max_size=5),
-    st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=3).map(tuple)), max_size=3),
+    st.lists(st.tuples(NAMES, st.lists(NAMES, unique=True, max_size=3).map(tuple)), unique_by=lambda pair: pair[0], max_size=3),
     st.lists(st.tuples(NAMES, st.floats(-9, 9), st.floats(0.1, 9)), max_size=3),
 )
 def test_what_a_model_was_fitted_to_survives_json(genes, categorical, continuous):

@@ -14,29 +14,41 @@ from anndata import AnnData
 from anndata.experimental import write_dispatched
 
 from ..errors import ModelFileError, OutputError
-from ..io import hdf5
+from ..io import hdf5, links
 from ..io.writer import check_output, replacing
 
 log = logging.getLogger("scae")
 ENDINGS = (".h5ad", ".zarr")
 
 
-def read(path: str) -> AnnData:
+def read(path: str, *, allow_links: bool = False) -> AnnData:
     """Read an h5ad file or a zarr store.
+
+    Parameters
+    ----------
+    path
+        The file.
+    allow_links
+        Follow links to other files, and trust what the file declares; for files of one's own.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If it is truncated or of another format.
+        If it is truncated, of another format, links to other files, or declares far more than it holds.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about old files, about which the user can do nothing
+            if not allow_links:
+                with links.opened(path, folder=is_zarr(path)):
+                    pass
             return anndata.read_zarr(path) if is_zarr(path) else anndata.read_h5ad(path)
+    except ModelFileError:
+        raise
     except Exception as fault:  # h5py, zarr and anndata each raise their own
         reason = (str(fault) or type(fault).__name__).splitlines()[0]
         raise ModelFileError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, MissingKeyError
 from ..io.hdf5 import writing
+from ..io.links import opened
 from ..io.writer import replacing
 
 _CHUNK = 1 << 18  # stored values per chunk of the file
@@ -24,29 +25,29 @@ def _is_zarr(path: Path) -> bool:
 
 
 @contextmanager
-def open_read(path: Path) -> Iterator[Any]:
+def open_read(path: Path, *, allow_links: bool = False) -> Iterator[Any]:
     """Open the root group of an h5ad file or a zarr store for reading.
+
+    Parameters
+    ----------
+    path : Path
+        The file or store.
+    allow_links : bool
+        Follow links to other files, and trust what the file declares; for files of one's own.
 
     Raises
     ------
     MissingKeyError
         If the path does not exist.
+    ModelFileError
+        If it links to other files, or declares far more than it holds.
     OSError
         If the file is not a complete h5ad file.
     """
     if not path.exists():
         raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")
-    if _is_zarr(path):
-        import zarr
-
-        yield zarr.open_group(path, mode="r")
-    else:
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:
-            raise OSError(f"{path} cannot be read as h5ad ({error}). Check that it is a whole file.") from error
-        with file:
-            yield file
+    with opened(path, folder=_is_zarr(path), loaded=False, allow_links=allow_links) as root:
+        yield root
 
 
 @contextmanager

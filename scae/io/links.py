@@ -1,0 +1,324 @@
+"""Refuse h5ad files and zarr stores that reach outside themselves, or that declare far more than they hold.
+
+HDF5 follows links to other files, and reads raw data from wherever a dataset says it is. A file from a stranger could thus put
+parts of other files of this machine into a result. And an empty dataset takes no room in a file, whatever its shape.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import ModelFileError
+
+_DEPTH = 64  # groups within groups
+_FREE = 64 << 20  # bytes that any file may declare
+_RATIO = 1000  # bytes declared per byte stored: the most that gzip compresses
+_IN_BLOCKS = ("X", "layers", "raw", "obsp", "varp")  # of these, a file that is opened has only blocks in memory
+_ASK = "Ask for the file again, from someone you trust."
+_LINK = "Copy what it links to into the file, or ask for such a file."
+
+
+@contextmanager
+def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: bool = False) -> Iterator[Any]:
+    """Open the root group of an h5ad file or a zarr store for reading, once it is known to be harmless.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file or store.
+    folder : bool
+        It is a zarr store.
+    loaded : bool
+        It will be in memory as a whole; otherwise matrices are read block by block.
+    allow_links : bool
+        Follow links to other files, and trust what the file declares.
+
+    Yields
+    ------
+    h5py or zarr group
+        The root.
+
+    Raises
+    ------
+    ModelFileError
+        As :func:`refuse_links`, or if it is a device or a named pipe, which it might take for ever to open.
+    OSError
+        If it is not a whole HDF5 file.
+    """
+    place = Path(path)
+    if not (place.is_dir() if folder else place.is_file()):
+        raise ModelFileError(f"{path} is no ordinary {'folder' if folder else 'file'}. Name an h5ad file, or a zarr store.")
+    with ExitStack() as stack:
+        try:
+            if folder:
+                import zarr
+
+                size = 0 if allow_links else refuse_store_links(place)
+                root = zarr.open_group(place, mode="r")
+                if not allow_links:
+                    refuse_large(root, Allowance(size, loaded))
+            else:
+                root = stack.enter_context(h5py.File(place, "r"))
+                if not allow_links:
+                    refuse_links(root, loaded=loaded)
+        except ModelFileError as fault:
+            raise ModelFileError(f"{path}: {fault}") from fault
+        except OSError as fault:
+            kind = "a zarr store" if folder else "h5ad"
+            raise OSError(f"{path} cannot be read as {kind} ({fault}). Check that it is whole.") from fault
+        yield root
+
+
+def refuse_links(file: h5py.File, *, loaded: bool = True) -> None:
+    """Refuse an HDF5 file that reaches into other files, or that declares far more than it holds.
+
+    Nothing outside the file is opened, and no values are read.
+
+    Parameters
+    ----------
+    file : h5py.File
+        File that is open for reading.
+    loaded : bool
+        The file will be in memory as a whole; otherwise matrices are read block by block.
+
+    Raises
+    ------
+    ModelFileError
+        If there is an external link, a virtual dataset, or a dataset whose values are in another file; if groups contain
+        themselves; if what is declared is more than 64 MiB and 1,000 times the size of the file, or does not fit into memory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with h5py.File(Path(tempfile.mkdtemp()) / "a.h5", "w") as file:
+    ...     file["passwords"] = h5py.ExternalLink("/etc/passwd", "/")
+    ...     refuse_links(file)
+    Traceback (most recent call last):
+        ...
+    scae.errors.ModelFileError: /passwords is a link to another file ('/etc/passwd'). Copy what it links to ...
+    """
+    try:
+        _Walk(None).group(file, "", 0)  # without soft links, which may lead through links that were not seen yet
+        _Walk(Allowance(os.path.getsize(file.filename), loaded)).group(file, "", 0)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as fault:  # h5py's own, for damaged files
+        if isinstance(fault, ModelFileError):
+            raise
+        raise ModelFileError(f"{file.filename} is damaged ({str(fault).splitlines()[0]}). {_ASK}") from fault
+
+
+class Allowance:
+    """How much a file of a given size may declare.
+
+    Parameters
+    ----------
+    stored : int
+        Size of the file or store, bytes.
+    loaded : bool
+        All of it will be in memory; otherwise matrices are read block by block.
+    """
+
+    def __init__(self, stored: int, loaded: bool) -> None:
+        self.stored, self.loaded = stored, loaded
+        self.memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self.all, self.at_once = 0, 0
+        self.objects = 0
+
+    def charge(self, place: str, size: int) -> None:
+        """Count an object that is declared to have so many bytes.
+
+        Raises
+        ------
+        ModelFileError
+            If it is more than the file may declare.
+        """
+        self.all += size
+        if self.loaded or place.strip("/").split("/")[0] not in _IN_BLOCKS or place.endswith("/indptr"):
+            self.at_once += size
+        allowed = max(_FREE, _RATIO * self.stored)
+        if self.all > allowed or self.at_once > self.memory:
+            raise ModelFileError(
+                f"{place} makes {self.all:.3g} bytes of a file of {self.stored}; allowed: {min(allowed, self.memory):.3g}. {_ASK}"
+            )
+        self.objects += 1
+        if self.objects > 10_000 + self.stored // 16:  # the same few objects again and again, through links inside the file
+            raise ModelFileError(f"{place}: links inside the file make it endless. {_ASK}")
+
+
+class _Walk:
+    """One pass over all objects; with an allowance also through soft links, as a reader would go."""
+
+    def __init__(self, allowance: Allowance | None) -> None:
+        self.allowance = allowance
+        self.seen: set[int] = set()
+        self.above: list[int] = []
+
+    def group(self, group: h5py.Group, place: str, depth: int) -> None:
+        """Look at all that is in a group."""
+        address = h5py.h5o.get_info(group.id).addr
+        if address in self.above or depth > _DEPTH:
+            raise ModelFileError(f"{place[:200]}: groups contain themselves, or are more than {_DEPTH} deep. {_ASK}")
+        if self.allowance is None and address in self.seen:
+            return
+        self.seen.add(address)
+        self.above.append(address)
+        if self.allowance is not None:
+            self.allowance.charge(place or "/", 0)
+        for name in group:
+            self.link(group, name, f"{place}/{name}", depth)
+        self.above.pop()
+        encoding = group.attrs.get("encoding-type") if self.allowance is not None else None
+        if self.allowance is not None and isinstance(encoding, str) and encoding in ("csr_matrix", "csc_matrix"):
+            _check_sparse(group, place, encoding)
+            if not self.allowance.loaded:  # what reads a matrix block by block relies on them
+                _check_pointers(group["indptr"][:], len(group["data"]), place)
+
+    def link(self, group: h5py.Group, name: str, place: str, depth: int) -> None:
+        """Look at what a name stands for, without going outside the file."""
+        try:
+            kind = group.get(name, getlink=True)
+        except TypeError:  # a link that only some plug-in understands
+            raise ModelFileError(f"{place} is a link of an unknown kind. {_LINK}") from None
+        if isinstance(kind, h5py.ExternalLink):
+            raise ModelFileError(f"{place} is a link to another file ({kind.filename!r}). {_LINK}")
+        if isinstance(kind, h5py.SoftLink) and (self.allowance is None or name not in group):  # not yet, or to nothing
+            return
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            self.group(found, place, depth + 1)
+        elif isinstance(found, h5py.Dataset):
+            _check_dataset(found, place)
+            if self.allowance is not None:
+                self.allowance.charge(place, _declared(found))
+
+
+def _check_dataset(data: h5py.Dataset, place: str) -> None:
+    layout = data.id.get_create_plist()
+    if layout.get_layout() == h5py.h5d.VIRTUAL:
+        raise ModelFileError(f"{place} is a virtual dataset, whose values are in other files. {_LINK}")
+    if layout.get_external_count():
+        other = os.fsdecode(layout.get_external(0)[0])
+        raise ModelFileError(f"{place} has its values in another file ({other!r}). {_LINK}")
+
+
+def _declared(data: h5py.Dataset) -> int:
+    """Bytes of all values in memory, or of one chunk if that is more."""
+    space, kind = data.id.get_space(), data.id.get_type()
+    each = kind.get_size()
+    if kind.detect_class(h5py.h5t.VLEN) or (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()):
+        each += 64
+        if not data.id.get_storage_size() and isinstance(data.fillvalue, bytes | str):
+            each += len(data.fillvalue)
+    n = 0 if space.get_simple_extent_type() == h5py.h5s.NULL else math.prod(space.get_simple_extent_dims())
+    return each * max(n, math.prod(data.chunks) if data.chunks and n else 0)
+
+
+def _check_sparse(group: Any, place: str, encoding: str) -> None:
+    """Compare the declared shape of a sparse matrix with its arrays."""
+    shape = np.asarray(group.attrs.get("shape", ())).tolist()
+    arrays: list[Any] = [group.get(name) for name in ("indptr", "indices", "data")]
+    if len(shape) != 2 or not all(len(getattr(a, "shape", None) or ()) == 1 for a in arrays):
+        raise ModelFileError(f"{place} is no sparse matrix: it lacks a shape or one of its three arrays. {_ASK}")
+    indptr, indices, _ = arrays
+    n, (n_pointers, n_indices, n_values) = shape[0 if encoding == "csr_matrix" else 1], [a.shape[0] for a in arrays]
+    if n_pointers != n + 1 or n_indices != n_values or min(shape) < 0:
+        raise ModelFileError(
+            f"{place} declares shape {tuple(shape)}, but holds {n_pointers} row or column pointers, {n_indices} indices and "
+            f"{n_values} values. {_ASK}"
+        )
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        raise ModelFileError(f"{place} has pointers or indices that are not whole numbers. {_ASK}")
+
+
+def _check_pointers(indptr: np.ndarray, n_values: int, place: str) -> None:
+    """Refuse row pointers that lead outside the values, where compiled code would follow them."""
+    if indptr[0] != 0 or indptr[-1] != n_values or (indptr[1:] < indptr[:-1]).any():
+        raise ModelFileError(
+            f"{place} has pointers that do not rise from 0 to its {n_values} values. Rebuild the matrix from its source."
+        )
+
+
+# ---- zarr
+
+
+def refuse_store_links(path: str | Path) -> int:
+    """Refuse a zarr store with symbolic links that lead out of it, or with anything but ordinary files and folders.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store; a link to it may be followed.
+
+    Returns
+    -------
+    int
+        Size of all files, bytes.
+
+    Raises
+    ------
+    ModelFileError
+        If there is such a link or file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Path(tempfile.mkdtemp())
+    >>> (store / "0").symlink_to("/etc/passwd")
+    >>> refuse_store_links(store)
+    Traceback (most recent call last):
+        ...
+    scae.errors.ModelFileError: 0 is a link out of the store ('/etc/passwd'). Copy what it links to ...
+    """
+    root, size = Path(path).resolve(), 0
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            file = Path(folder) / name
+            where = file.relative_to(root)
+            target = file
+            if file.is_symlink():
+                target = Path(os.path.realpath(file))
+                if not target.is_relative_to(root):
+                    raise ModelFileError(f"{where} is a link out of the store ({os.readlink(file)!r}). {_LINK}")
+                if file.is_dir():
+                    raise ModelFileError(f"{where} is a link to a folder. {_LINK}")
+            if target.exists() and not (target.is_file() or target.is_dir()):
+                raise ModelFileError(f"{where} is not an ordinary file. {_ASK}")
+            size += target.stat().st_size if target.is_file() else 0
+    return size
+
+
+def refuse_large(root: Any, allowance: Allowance) -> None:
+    """Refuse a zarr group whose arrays, or chunks, declare far more than the store holds.
+
+    Parameters
+    ----------
+    root : zarr group
+        The open store.
+    allowance : Allowance
+        How much it may declare.
+
+    Raises
+    ------
+    ModelFileError
+        If it is more.
+    """
+    items = list(root.members(max_depth=None))
+    for place, item in items:
+        if not hasattr(item, "shape"):
+            continue
+        fill = item.metadata.fill_value
+        each = max(item.dtype.itemsize, 8) + (len(fill) if isinstance(fill, str | bytes) else 0)
+        chunk = getattr(item, "shards", None) or item.chunks  # what is read at once, even where the array is smaller
+        allowance.charge(f"/{place}", each * max(math.prod(item.shape), math.prod(chunk) if math.prod(item.shape) else 0))
+    for place, item in items:
+        if not hasattr(item, "shape") and item.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
+            _check_sparse(item, f"/{place}", item.attrs["encoding-type"])
+            if not allowance.loaded:
+                _check_pointers(item["indptr"][:], item["data"].shape[0], f"/{place}")
