@@ -50,7 +50,7 @@ def row_cuts(x: Any, block_bytes: int = BLOCK_BYTES) -> list[int]:
         step = max(1, block_bytes // max(1, columns * x.dtype.itemsize))
         return [*range(0, n, step), n]
     pointers = x.group["indptr"][:]
-    csr.check_pointers(pointers, x.group["indices"].shape, x.group["data"].shape, n)
+    csr.check_pointers(pointers, x.group["indices"], x.group["data"], n)
     indptr = np.asarray(pointers, np.int64)
     values_per_block = max(1, block_bytes // (x.dtype.itemsize + x.group["indices"].dtype.itemsize))
     cuts = [0]
@@ -72,8 +72,7 @@ def row_blocks(x: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[Any]:
     """
     if getattr(x, "format", None) == "csc":
         group = x.group
-        pointers, shapes = group["indptr"][:], (group["indices"].shape, group["data"].shape)
-        csr.check_pointers(pointers, *shapes, x.shape[1], kind="CSC")
+        csr.check_pointers(group["indptr"][:], group["indices"], group["data"], x.shape[1], kind="CSC")
         whole = x.to_memory()
         csr.sound(whole)
         yield whole

@@ -72,9 +72,7 @@ def validate(
     >>> validate(np.array([0, 1]), np.array([2]), np.array([1.0]), 3)
     True
     """
-    check_pointers(indptr, indices.shape, data.shape, n_rows, kind=kind)
-    if indices.dtype.kind not in "iu":
-        raise MatrixError(f"invalid {kind} matrix: indices have dtype {indices.dtype}, but must be integers. {_REMEDY}")
+    check_pointers(indptr, indices, data, n_rows, kind=kind)
     pointers = np.ascontiguousarray(indptr, dtype=np.int64)
     status = np.zeros(pointers.size - 1, np.uint8)
     threads.run(_scan, status.size, pointers, np.ascontiguousarray(indices), n_columns, status, work=indices.size)
@@ -86,17 +84,15 @@ def validate(
     return bool(worst == 0)
 
 
-def check_pointers(
-    indptr: NDArray, indices: tuple[int, ...], data: tuple[int, ...], n_rows: int | None = None, *, kind: str = "CSR"
-) -> None:
-    """Check the row pointers against the shapes of ``indices`` and ``data``, which are not read.
+def check_pointers(indptr: NDArray, indices: Any, data: Any, n_rows: int | None = None, *, kind: str = "CSR") -> None:
+    """Check the row pointers, and the shapes and dtypes of the other arrays, whose values are not read.
 
     Parameters
     ----------
     indptr : int array, shape (rows + 1,)
         Row pointers.
-    indices, data : tuple of int
-        Shapes of the two arrays.
+    indices, data : array, shape (nnz,)
+        Columns and stored values, in memory or on disk.
     n_rows : int, optional
         Number of rows of the matrix; not checked by default.
     kind : {"CSR", "CSC"}
@@ -107,20 +103,21 @@ def check_pointers(
     MatrixError
         As :func:`validate`, columns aside.
     """
-    if indptr.ndim != 1 or len(indices) != 1 or len(data) != 1 or indptr.size == 0:
+    if not len(indptr.shape) == len(indices.shape) == len(data.shape) == 1 or indptr.size == 0:
         raise MatrixError(
             f"{kind} arrays need one dimension and at least one row pointer, but indptr, indices and data have the shapes "
-            f"{indptr.shape}, {indices} and {data}. {_REMEDY}"
+            f"{indptr.shape}, {indices.shape} and {data.shape}. {_REMEDY}"
         )
-    if indptr.dtype.kind not in "iu":
-        raise MatrixError(f"invalid {kind} matrix: indptr has dtype {indptr.dtype}, but must hold integers. {_REMEDY}")
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        if array.dtype.kind not in "iu":
+            raise MatrixError(f"invalid {kind} matrix: {name} has dtype {array.dtype}, but must hold integers. {_REMEDY}")
     major = "rows" if kind == "CSR" else "columns"
     if n_rows is not None and indptr.size != n_rows + 1:
         raise MatrixError(f"invalid {kind} matrix: {indptr.size} pointers for {n_rows} {major}, not {n_rows + 1}. {_REMEDY}")
-    if indptr[0] != 0 or indptr[-1] != indices[0] or indices != data:
+    if indptr[0] != 0 or indptr[-1] != indices.shape[0] or indices.shape != data.shape:
         raise MatrixError(
-            f"invalid {kind} matrix: indptr runs from {indptr[0]} to {indptr[-1]}, but there are {indices[0]} indices and "
-            f"{data[0]} values. {_REMEDY}"
+            f"invalid {kind} matrix: indptr runs from {indptr[0]} to {indptr[-1]}, but there are {indices.shape[0]} indices and "
+            f"{data.shape[0]} values. {_REMEDY}"
         )
     falls = indptr[1:] < indptr[:-1]
     if falls.any():

@@ -43,7 +43,7 @@ class Rows(NamedTuple):
         MatrixError
             If the pointers decrease, do not run from 0 to the number of stored values, or do not fit the number of rows.
         """
-        csr.check_pointers(x.indptr, x.indices.shape, x.data.shape, x.shape[0])
+        csr.check_pointers(x.indptr, x.indices, x.data, x.shape[0])
         indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
         return cls(indptr, np.ascontiguousarray(x.indices), np.ascontiguousarray(x.data), x.shape[1])
 

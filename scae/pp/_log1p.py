@@ -78,7 +78,8 @@ def log1p(
         raise ConfigError("base is 1, and log(1) is 0. Give another number above 0.")
     if not isinstance(data, AnnData):
         refuse_without_anndata(chunked=chunked, chunk_size=chunk_size, layer=layer, obsm=obsm)
-        return logged(checked(data, "log1p"), base=base, copy=copy)
+        flat = isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "biuf"  # scanpy takes vectors, too
+        return logged(data if flat else checked(data, "log1p"), base=base, copy=copy)
     _refuse_disk(data, chunked, layer, obsm)
     get_rep(data, "log1p", layer=layer, obsm=obsm, on_disk=True)
     refuse_backed_change(data, "log1p", whole=copy)

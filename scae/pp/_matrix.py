@@ -94,13 +94,13 @@ def checked(x: Any, verb: str, *, on_disk: bool = False) -> Any:
             raise backed(verb)
         return x
     if not (isinstance(x, np.ndarray) or sparse.issparse(x) or is_dask(x)):
-        raise wrong_kind(x, verb, "an AnnData object, or a dense, sparse or dask matrix,")
+        raise wrong_kind(x, verb, "an AnnData object or a matrix (dense, sparse or dask)")
     if x.dtype.kind not in "biuf":
         raise MatrixError(f"{verb} was given a matrix of {x.dtype} values. Store them as integers or floats.")
     if x.ndim != 2:
         raise MatrixError(f"{verb} was given an array of shape {x.shape}. Give a matrix of cells × genes.")
     if is_csr(x):
-        csr.check_pointers(x.indptr, x.indices.shape, x.data.shape, x.shape[0])
+        csr.check_pointers(x.indptr, x.indices, x.data, x.shape[0])
     elif sparse.issparse(x):
         csr.sound(x)
     return x

@@ -168,7 +168,7 @@ def _refuse(root: Any, x: Any, start: int, block: Any) -> None:
     """Raise the error of ``scae.check`` for a block that does not hold counts; layers and ``raw`` are searched for counts."""
     stop = start + block.shape[0]
     adata = AnnData(block)
-    for name in list(root["layers"]) if "layers" in root else []:  # noqa: SIM401
+    for name in list(root["layers"]) if "layers" in root else []:
         adata.layers[name] = _part(store.matrix(root, f"layers/{name}"), start, stop)
     if "raw/X" in root:
         adata.raw = AnnData(_part(store.matrix(root, "raw/X"), start, stop))

@@ -86,7 +86,7 @@ def warn_replaced(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame
     ]
     if replaced:
         warnings.warn(
-            f"columns that existed now have new values: {', '.join(replaced)}. To keep the old values, rename these columns first.",
+            f"columns that existed now have new values: {', '.join(replaced)}. To keep old values, rename the columns first.",
             UserWarning,
             stacklevel=3,
         )
