@@ -209,7 +209,9 @@ def gather(
     np.cumsum(indptr[rows + 1] - indptr[rows], out=out_indptr[1:])
     n = int(out_indptr[-1])
     out_indices, out_data = np.empty(n, indices.dtype), np.empty(n, data.dtype)
-    threads.run(_gather, rows.size, rows, indptr, indices, data, out_indptr, out_indices, out_data, work=n)
+    bits = f"u{data.itemsize}"  # values are only copied, so one compiled kernel per size of the dtype is enough
+    arrays = (data.view(bits), out_indptr, out_indices, out_data.view(bits))
+    threads.run(_gather, rows.size, rows, indptr, indices, *arrays, work=n)
     return out_indptr, out_indices, out_data
 
 

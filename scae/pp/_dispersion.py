@@ -19,7 +19,7 @@ from ..kernels import sums
 from ._arguments import batches
 from ._calls import log
 from ._matrix import get_rep
-from ._moments import Groups, group_sums, mean_var
+from ._moments import Groups, coarse, group_sums, mean_var
 
 _MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal: its upper quartile
 
@@ -102,7 +102,7 @@ def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cut
             "flavor='seurat_v3' for counts."
         )
     mean = np.where(mean == 0, 1e-12, mean)
-    dispersion = var / mean
+    mean, dispersion = coarse(mean), coarse(var / mean)  # genes with the same counts get the same bin, and no spread within it
     if flavor == "seurat":
         dispersion[dispersion == 0] = np.nan
         with np.errstate(invalid="ignore"):
@@ -144,6 +144,7 @@ def _marked(mean: NDArray, norm: NDArray, cutoff: Cutoffs | int) -> NDArray[np.b
     """Return which genes are highly variable, ``(genes,)``; with a number of genes, ties at the end are all marked."""
     if isinstance(cutoff, Cutoffs):
         return cutoff.contain(mean, np.nan_to_num(norm))
+    norm = coarse(np.round(norm, 9), 30)
     known = norm[~np.isnan(norm)]
     top = cutoff
     if top > norm.size:
@@ -185,6 +186,8 @@ def _merge(parts: list[pd.DataFrame], names: pd.Index, cutoff: Cutoffs | int) ->
         table["dispersions_norm"] = table["dispersions_norm"].fillna(0)
         table["highly_variable"] = cutoff.contain(table["means"], table["dispersions_norm"])
     else:
-        table = table.sort_values(["highly_variable_nbatches", "dispersions_norm"], ascending=False, na_position="last")
+        table["_score"] = coarse(np.round(table["dispersions_norm"].to_numpy(), 9), 30)
+        table = table.sort_values(["highly_variable_nbatches", "_score"], ascending=False, na_position="last")
+        table = table.drop(columns="_score")
         table["highly_variable"] = np.arange(len(table)) < cutoff
     return table.sort_values("_position").drop(columns="_position")

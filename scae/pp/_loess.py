@@ -18,7 +18,7 @@ from ..kernels.rows import Rows
 from ._arguments import batches
 from ._calls import log
 from ._matrix import added, each_block, get_rep
-from ._moments import Groups, batch_mean, group_sums, mean_var
+from ._moments import Groups, batch_mean, coarse, group_sums, mean_var
 
 
 def by_loess(
@@ -110,7 +110,7 @@ def merged_ranks(score: NDArray[np.float64], n_top: int) -> tuple[NDArray[np.flo
     array, shape (genes,), int64
         Number of batches that select the gene.
     """
-    rank = np.argsort(np.argsort(-score, axis=1), axis=1).astype(np.float32)
+    rank = np.argsort(np.argsort(-coarse(score, 30), axis=1), axis=1).astype(np.float32)
     selected = rank < n_top
     rank[~selected] = np.nan
     with warnings.catch_warnings():

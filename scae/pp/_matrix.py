@@ -103,6 +103,8 @@ def checked(x: Any, verb: str, *, on_disk: bool = False) -> Any:
         csr.check_pointers(x.indptr, x.indices, x.data, x.shape[0])
     elif sparse.issparse(x):
         csr.sound(x)
+    if x.dtype.itemsize > 8 or not x.dtype.isnative:  # no kernel reads extended precision or the other byte order
+        return x.astype(np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("="))
     return x
 
 

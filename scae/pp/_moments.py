@@ -75,3 +75,9 @@ def mean_var(total: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], N
 def batch_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean over batches of ``(batches, genes)``; sorted first, so that rounding does not depend on their order."""
     return np.sort(values, axis=0).mean(axis=0)
+
+
+def coarse(values: NDArray[np.float64], bits: int = 36) -> NDArray[np.float64]:
+    """Round to a number of bits, so that the order in which values were summed does not decide between equal genes."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent)

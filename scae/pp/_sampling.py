@@ -47,7 +47,7 @@ def with_values(x: Any, values: NDArray[np.float64], like: Any) -> Any:
 
     The dtype is also that of ``like``, unless a count does not fit.
     """
-    values = exactly(values, like.dtype)
+    values = exactly(values.copy(), like.dtype)  # a copy, because explicit zeros are removed in place
     if not sparse.issparse(x):
         return values.reshape(x.shape)
     new = type(x)((values, x.indices.copy(), x.indptr.copy()), shape=x.shape)
