@@ -61,6 +61,11 @@ def refuse_backed_change(adata: AnnData, verb: str, *, whole: bool) -> None:
         raise backed(verb, "the AnnData object is backed by a file")
 
 
+def shown(value: object) -> str:
+    """Return the value as Python writes it; a NumPy scalar without its type."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def is_whole(value: Any) -> bool:
     """Tell whether the value is a whole number; True and False are not numbers."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
@@ -76,7 +81,7 @@ def need_whole(name: str, value: Any, least: int) -> int:
         If the value is not a whole number of at least ``least``.
     """
     if not is_whole(value) or value < least:
-        raise ConfigError(f"{name} is {value!r}. Give a whole number of at least {least}.")
+        raise ConfigError(f"{name} is {shown(value)}. Give a whole number of at least {least}.")
     return int(value)
 
 
@@ -92,14 +97,14 @@ def need_number(name: str, value: Any, *, above: float = -np.inf, least: float =
     if not number or not (value > above and least <= value <= most):
         limits = [f"above {above:g}"] * (above > -np.inf) + [f"of at least {least:g}"] * (least > -np.inf)
         limits += [f"of at most {most:g}"] * (most < np.inf)
-        raise ConfigError(f"{name} is {value!r}. Give a number {' and '.join(limits)}".rstrip() + ".")
+        raise ConfigError(f"{name} is {shown(value)}. Give a number {' and '.join(limits)}".rstrip() + ".")
     return float(value)
 
 
 def need_total(value: Any) -> None:
     """Raise ``ConfigError`` unless ``value`` is None or a finite number above 0."""
     if value is not None and not need_number("target_sum", value, above=0) < np.inf:
-        raise ConfigError(f"target_sum is {value!r}. Give a finite number above 0, or None for the median total.")
+        raise ConfigError(f"target_sum is {shown(value)}. Give a finite number above 0, or None for the median total.")
 
 
 def need_seed(value: Any, bits: int) -> int:
@@ -111,16 +116,16 @@ def need_seed(value: Any, bits: int) -> int:
         If the value is not a whole number from 0 to 2^bits − 1.
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= int(value) < 1 << bits:
-        raise ConfigError(f"random_state is {value!r}. Give a whole number from 0 to 2^{bits} - 1.")
+        raise ConfigError(f"random_state is {shown(value)}. Give a whole number from 0 to 2^{bits} - 1.")
     return int(value)
 
 
 def need_key(name: str, value: Any) -> None:
     """Raise ``ConfigError`` unless the value can name a layer or column in a file."""
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{name} is {value!r}. Give a name, as a string that is not empty.")
+        raise ConfigError(f"{name} is {shown(value)}. Give a name, as a string that is not empty.")
     if "/" in value:
-        raise ConfigError(f"{name} is {value!r}, but a key must not contain '/', which h5ad takes for a path. Use e.g. '_'.")
+        raise ConfigError(f"{name} is {shown(value)}, but a key must not contain '/', which h5ad takes for a path. Use e.g. '_'.")
 
 
 def need_flavor(flavor: Any) -> None:
@@ -171,7 +176,7 @@ def truth(column: Any, place: str) -> NDArray[np.bool_]:
     others = [value for value, read in meaning.items() if read is None]
     if others:
         raise ConfigError(
-            f"{place} must be boolean, but has dtype {values.dtype} and values such as {others[0]!r}. "
+            f"{place} must be boolean, but has dtype {values.dtype} and values such as {shown(others[0])}. "
             "Give True and False, e.g. `column > 0`; 0 and 1 are also read."
         )
     return values.map(meaning).to_numpy(dtype=bool)
