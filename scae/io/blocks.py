@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..kernels import csr
+
 BLOCK_BYTES = 64 << 20  # values and columns of one block
 
 
@@ -37,12 +39,19 @@ def row_cuts(x: Any, block_bytes: int = BLOCK_BYTES) -> list[int]:
     -------
     list of int
         First row of each block, and the number of rows at the end.
+
+    Raises
+    ------
+    MatrixError
+        If the row pointers are invalid.
     """
     n, columns = x.shape
     if isinstance(x, h5py.Dataset) or not hasattr(x, "format"):
         step = max(1, block_bytes // max(1, columns * x.dtype.itemsize))
         return [*range(0, n, step), n]
-    indptr = np.asarray(x.group["indptr"][:], np.int64)
+    pointers = x.group["indptr"][:]
+    csr.check_pointers(pointers, x.group["indices"], x.group["data"], n)
+    indptr = np.asarray(pointers, np.int64)
     values_per_block = max(1, block_bytes // (x.dtype.itemsize + x.group["indices"].dtype.itemsize))
     cuts = [0]
     while cuts[-1] < n:
@@ -55,9 +64,18 @@ def row_blocks(x: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[Any]:
     """Yield the rows of a matrix on disk as blocks in memory; see :func:`row_cuts` for the size of a block.
 
     A CSC matrix is read as a whole, because its rows are scattered over the file.
+
+    Raises
+    ------
+    MatrixError
+        If the pointers of a sparse matrix are invalid, or the rows of a CSC matrix are.
     """
     if getattr(x, "format", None) == "csc":
-        yield x.to_memory()
+        group = x.group
+        csr.check_pointers(group["indptr"][:], group["indices"], group["data"], x.shape[1], kind="CSC")
+        whole = x.to_memory()
+        csr.sound(whole)
+        yield whole
         return
     cuts = row_cuts(x, block_bytes)
     for start, stop in itertools.pairwise(cuts):

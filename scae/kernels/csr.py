@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,25 +15,29 @@ _REMEDY = "Rebuild the matrix from its source."
 
 
 @jit
-def _first_bad_row(indptr, indices, n_columns):
-    """Find the first invalid row; return its number and the kind of fault, or (−1, 0) if all rows are valid.
+def _scan(start, stop, indptr, indices, n_columns, status):
+    """Write the state of each row: 0 = sound, 1 = the columns do not ascend, 2 = a column is out of range.
 
-    Faults: 1 = the pointers decrease or exceed the data, 2 = a column is out of range, 3 = the columns do not ascend.
+    The pointers must be valid. There is no early exit, so that the loop is vectorised.
     """
-    for row in range(indptr.size - 1):
-        if indptr[row] > indptr[row + 1] or indptr[row] < 0 or indptr[row + 1] > indices.size:
-            return row, 1
-        before = -1
-        for k in range(indptr[row], indptr[row + 1]):
-            if indices[k] < 0 or indices[k] >= n_columns:
-                return row, 2
-            if indices[k] <= before:
-                return row, 3
-            before = indices[k]
-    return -1, 0
+    for row in range(start, stop):
+        at = indices[indptr[row] : indptr[row + 1]]
+        falls = 0
+        for k in range(1, at.size):
+            falls += at[k] <= at[k - 1]
+        status[row] = falls > 0
+        if falls == 0:  # the first and the last column are the extremes
+            if at.size and (at[0] < 0 or at[-1] >= n_columns):
+                status[row] = 2
+        else:
+            for k in range(at.size):
+                if at[k] < 0 or at[k] >= n_columns:
+                    status[row] = 2
 
 
-def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -> bool:
+def validate(
+    indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int, n_rows: int | None = None, *, kind: str = "CSR"
+) -> bool:
     """Check that no kernel would read out of bounds, and tell whether the arrays are canonical.
 
     Parameters
@@ -44,6 +50,10 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
         Stored values.
     n_columns : int
         Number of columns of the matrix.
+    n_rows : int, optional
+        Number of rows of the matrix; not checked by default.
+    kind : {"CSR", "CSC"}
+        Name of the format for messages. For CSC, rows and columns change places.
 
     Returns
     -------
@@ -53,7 +63,8 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
     Raises
     ------
     MatrixError
-        If the pointers decrease, do not start at 0 or do not end at the number of values, or if a column is out of range.
+        If the pointers decrease, do not start at 0, do not end at the number of values or are not one more than the rows, if a
+        column is out of range, or if pointers or columns are not whole numbers.
 
     Examples
     --------
@@ -61,26 +72,101 @@ def validate(indptr: NDArray, indices: NDArray, data: NDArray, n_columns: int) -
     >>> validate(np.array([0, 1]), np.array([2]), np.array([1.0]), 3)
     True
     """
-    if indptr.ndim != 1 or indices.ndim != 1 or data.ndim != 1 or indptr.size == 0:
+    check_pointers(indptr, indices, data, n_rows, kind=kind)
+    pointers = np.ascontiguousarray(indptr, dtype=np.int64)
+    status = np.zeros(pointers.size - 1, np.uint8)
+    threads.run(_scan, status.size, pointers, np.ascontiguousarray(indices), n_columns, status, work=indices.size)
+    worst = status.max(initial=0)
+    if worst == 2:
+        major, minor = ("row", "column") if kind == "CSR" else ("column", "row")
+        row = int(status.argmax())
+        raise MatrixError(f"invalid {kind} matrix: {major} {row} has a {minor} outside 0…{n_columns - 1}. {_REMEDY}")
+    return bool(worst == 0)
+
+
+def check_pointers(indptr: NDArray, indices: Any, data: Any, n_rows: int | None = None, *, kind: str = "CSR") -> None:
+    """Check the row pointers, and the shapes and dtypes of the other arrays, whose values are not read.
+
+    Parameters
+    ----------
+    indptr : int array, shape (rows + 1,)
+        Row pointers.
+    indices, data : array, shape (nnz,)
+        Columns and stored values, in memory or on disk.
+    n_rows : int, optional
+        Number of rows of the matrix; not checked by default.
+    kind : {"CSR", "CSC"}
+        Name of the format for messages.
+
+    Raises
+    ------
+    MatrixError
+        As :func:`validate`, columns aside.
+    """
+    if not len(indptr.shape) == len(indices.shape) == len(data.shape) == 1 or indptr.size == 0:
         raise MatrixError(
-            "CSR arrays need one dimension and at least one row pointer, but indptr, indices and data have the shapes "
+            f"{kind} arrays need one dimension and at least one row pointer, but indptr, indices and data have the shapes "
             f"{indptr.shape}, {indices.shape} and {data.shape}. {_REMEDY}"
         )
-    if indptr[0] != 0 or indptr[-1] != indices.size or indices.size != data.size:
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        if array.dtype.kind not in "iu":
+            raise MatrixError(f"invalid {kind} matrix: {name} has dtype {array.dtype}, but must hold integers. {_REMEDY}")
+    major = "rows" if kind == "CSR" else "columns"
+    if n_rows is not None and indptr.size != n_rows + 1:
+        raise MatrixError(f"invalid {kind} matrix: {indptr.size} pointers for {n_rows} {major}, not {n_rows + 1}. {_REMEDY}")
+    if indptr[0] != 0 or indptr[-1] != indices.shape[0] or indices.shape != data.shape:
         raise MatrixError(
-            f"invalid CSR matrix: indptr runs from {indptr[0]} to {indptr[-1]}, but there are {indices.size} indices and "
-            f"{data.size} values. Rebuild the matrix, e.g. with scipy.sparse.csr_matrix(X.tocoo())."
+            f"invalid {kind} matrix: indptr runs from {indptr[0]} to {indptr[-1]}, but there are {indices.shape[0]} indices and "
+            f"{data.shape[0]} values. {_REMEDY}"
         )
-    row, fault = _first_bad_row(indptr, indices, n_columns)
-    if fault == 1:
-        raise MatrixError(f"invalid CSR matrix: indptr decreases or exceeds the data at row {row}. {_REMEDY}")
-    if fault == 2:
-        raise MatrixError(f"invalid CSR matrix: row {row} has a column outside 0…{n_columns - 1}. {_REMEDY}")
-    if fault == 3:  # the search ended at the unsorted row, so the rows after it are not checked yet
-        if indices.min() < 0 or indices.max() >= n_columns or (indptr[1:] < indptr[:-1]).any():
-            raise MatrixError(f"invalid CSR matrix: a column is outside 0…{n_columns - 1}, or indptr decreases. {_REMEDY}")
-        return False
-    return True
+    falls = indptr[1:] < indptr[:-1]
+    if falls.any():
+        raise MatrixError(f"invalid {kind} matrix: indptr decreases at {major[:-1]} {int(falls.argmax())}. {_REMEDY}")
+
+
+def sound(x: Any) -> bool:
+    """Check the arrays of a SciPy sparse matrix of any format before SciPy or a kernel reads them.
+
+    SciPy trusts these arrays: ``tocsr``, ``sum_duplicates`` and others read and write out of bounds if they are invalid.
+
+    Parameters
+    ----------
+    x : SciPy sparse matrix or array
+        The matrix.
+
+    Returns
+    -------
+    bool
+        True if the entries are sorted and none is repeated. The answer is read from the arrays, because the flags that SciPy
+        keeps are out of date after a change of the arrays. False for formats other than CSR and CSC.
+
+    Raises
+    ------
+    MatrixError
+        If the arrays contradict each other or the shape.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> sound(sp.csc_matrix(np.eye(3)))
+    True
+    """
+    if len(x.shape) != 2:
+        raise MatrixError(f"a matrix needs two dimensions, cells and genes, but has shape {x.shape}. {_REMEDY}")
+    if x.format == "csr":
+        return validate(x.indptr, x.indices, x.data, x.shape[1], x.shape[0])
+    if x.format == "csc":
+        return validate(x.indptr, x.indices, x.data, x.shape[0], x.shape[1], kind="CSC")
+    if x.format == "bsr":
+        height, width = x.blocksize
+        validate(x.indptr, x.indices, x.data[:, 0, 0], x.shape[1] // width, x.shape[0] // height)
+    elif x.format == "coo":
+        for name, at, n in (("row", x.row, x.shape[0]), ("column", x.col, x.shape[1])):
+            if at.shape != x.data.shape or at.ndim != 1:
+                raise MatrixError(f"invalid COO matrix: {at.shape} {name}s for {x.data.shape} values. {_REMEDY}")
+            if at.size and (at.min() < 0 or at.max() >= n):
+                raise MatrixError(f"invalid COO matrix: a {name} is outside 0…{n - 1}. {_REMEDY}")
+    return False
 
 
 @jit
@@ -123,7 +209,9 @@ def gather(
     np.cumsum(indptr[rows + 1] - indptr[rows], out=out_indptr[1:])
     n = int(out_indptr[-1])
     out_indices, out_data = np.empty(n, indices.dtype), np.empty(n, data.dtype)
-    threads.run(_gather, rows.size, rows, indptr, indices, data, out_indptr, out_indices, out_data, work=n)
+    bits = f"u{data.itemsize}"  # values are only copied, so one compiled kernel per size of the dtype is enough
+    arrays = (data.view(bits), out_indptr, out_indices, out_data.view(bits))
+    threads.run(_gather, rows.size, rows, indptr, indices, *arrays, work=n)
     return out_indptr, out_indices, out_data
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import threads
-from ..errors import MatrixError
 from . import csr
 
 _PIECE = 1 << 17  # stored values per piece, few enough for the converted values to stay in the L2 cache
@@ -42,15 +41,10 @@ class Rows(NamedTuple):
         Raises
         ------
         MatrixError
-            If the pointers decrease, or do not run from 0 to the number of stored values.
+            If the pointers decrease, do not run from 0 to the number of stored values, or do not fit the number of rows.
         """
+        csr.check_pointers(x.indptr, x.indices, x.data, x.shape[0])
         indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
-        valid = indptr.size == x.shape[0] + 1 and indptr[0] == 0 and indptr[-1] == x.indices.size == x.data.size
-        if not valid or (np.diff(indptr) < 0).any():
-            csr.validate(x.indptr, x.indices, x.data, x.shape[1])
-            raise MatrixError(
-                f"invalid CSR matrix: {indptr.size} row pointers for {x.shape[0]} rows. Rebuild the matrix from its source."
-            )
         return cls(indptr, np.ascontiguousarray(x.indices), np.ascontiguousarray(x.data), x.shape[1])
 
     @classmethod
@@ -72,6 +66,8 @@ class Rows(NamedTuple):
     def canonical(self) -> Rows:
         """Return a copy in which the columns of each row are sorted, and repeated columns are summed.
 
+        The sums of integers are int64, so that those of small integers do not wrap round.
+
         Raises
         ------
         MatrixError
@@ -80,10 +76,17 @@ class Rows(NamedTuple):
         from scipy.sparse import csr_matrix
 
         csr.validate(self.indptr, self.indices, self.data, self.n_columns)
-        arrays = (self.data.copy(), self.indices.copy(), self.indptr.copy())
+        arrays = (self.data.astype(summable(self.data.dtype)), self.indices.copy(), self.indptr.copy())
         x = csr_matrix(arrays, shape=(self.n_rows, self.n_columns))
         x.sum_duplicates()
         return Rows.of(x)
+
+
+def summable(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which a few values are summed: int64 for small integers, float32 for half precision."""
+    if dtype.kind in "iu" and dtype != np.uint64:
+        return np.dtype(np.int64)
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
 class Piece(NamedTuple):

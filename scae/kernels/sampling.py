@@ -9,30 +9,49 @@ from .. import threads
 from .jit import jit
 
 _PERMUTED = 1 << 24  # largest count per cell for which all counts are permuted, as in scanpy
+_GROUP = 512  # rows drawn from one stream; few groups, because two of them could get the same 32-bit seed
 _MOST_TRIALS = 512  # trials per inversion: 0.5 to this power does not underflow
 
 
 @jit
+def _mixed(state):
+    """Return the output of SplitMix64 for a 64-bit state; each bit depends on all bits of the state.
+
+    Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195.
+    """
+    z = state + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@jit
+def _draw(values, target, replace):
+    """Draw ``target`` of the counts of one row, in place."""
+    cumulative = values.cumsum()
+    if not replace and cumulative[-1] > _PERMUTED:
+        left, others = target, np.int64(cumulative[-1])  # counts still to draw; counts of later genes
+        for k in range(values.size):
+            count = np.int64(values[k])
+            others -= count
+            values[k] = np.random.hypergeometric(count, others, left) if count and left else 0  # noqa: NPY002
+            left -= np.int64(values[k])
+        return
+    drawn = np.random.choice(np.int64(cumulative[-1]), target, replace)  # noqa: NPY002
+    values[:] = 0
+    for molecule in drawn:
+        values[np.searchsorted(cumulative, molecule, side="right")] += 1
+
+
+@jit
 def _downsample(start, stop, indptr, data, targets, chosen, seed, replace):
-    """Downsample a range of rows."""
-    for row in range(start, stop):
-        if not chosen[row]:
-            continue
-        values = data[indptr[row] : indptr[row + 1]]
-        cumulative = values.cumsum()
-        np.random.seed(seed)  # noqa: NPY002  the generator of numba, one per thread, not that of NumPy
-        if not replace and cumulative[-1] > _PERMUTED:
-            left, others = targets[row], np.int64(cumulative[-1])  # counts still to draw; counts of later genes
-            for k in range(values.size):
-                count = np.int64(values[k])
-                others -= count
-                values[k] = np.random.hypergeometric(count, others, left) if count and left else 0  # noqa: NPY002
-                left -= np.int64(values[k])
-            continue
-        drawn = np.random.choice(np.int64(cumulative[-1]), targets[row], replace)  # noqa: NPY002
-        values[:] = 0
-        for molecule in drawn:
-            values[np.searchsorted(cumulative, molecule, side="right")] += 1
+    """Downsample the rows of a range of groups; the generator is seeded anew for each group."""
+    for group in range(start, stop):
+        mixed = _mixed(_mixed(np.uint64(seed)) + np.uint64(group)) & np.uint64(0xFFFFFFFF)
+        np.random.seed(seed if group == 0 else np.uint32(mixed))  # noqa: NPY002  the generator of numba, one per thread
+        for row in range(group * _GROUP, min((group + 1) * _GROUP, targets.size)):
+            if chosen[row]:
+                _draw(data[indptr[row] : indptr[row + 1]], targets[row], replace)
 
 
 def downsample(
@@ -57,23 +76,13 @@ def downsample(
     chosen : bool array, shape (rows,)
         Rows to change.
     seed : int
-        Seed; as in scanpy, each row starts from the same seed.
+        Seed, below 2³². The rows are drawn from one stream per group of rows, whatever the number of threads; the first group
+        starts from the seed itself, as scanpy does.
     replace : bool
         Sample with replacement.
     """
-    threads.run(_downsample, targets.size, indptr, data, targets, chosen, seed, replace, work=data.size)
-
-
-@jit
-def _mixed(state):
-    """Return the output of SplitMix64 for a 64-bit state; each bit depends on all bits of the state.
-
-    Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, OOPSLA 2014, doi:10.1145/2660193.2660195.
-    """
-    z = state + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    groups = -(-targets.size // _GROUP)
+    threads.run(_downsample, groups, indptr, data, targets, chosen, seed, replace, work=data.size)
 
 
 @jit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..errors import ConfigError, unknown
 from ..io.blocks import is_backed
 from ..kernels.quality import Quality, quality
 from ..kernels.rows import Rows
-from ._matrix import added, each_block, get_rep, is_dask, stacked, sum_dtype
+from ._arguments import TopGenesError, is_whole, need_anndata, refuse_backed_change, truth
+from ._matrix import added, checked, each_block, get_rep, is_dask, stacked, sum_dtype
 
 
 def calculate_qc_metrics(
@@ -44,7 +46,8 @@ def calculate_qc_metrics(
         Names of the values and of the variables in the column names.
     qc_vars : sequence of str, or str
         Boolean columns of ``var`` that mark sets of genes, e.g. mitochondrial genes. For each set, its total count per cell and
-        its percentage of the cell's counts are computed.
+        its percentage of the cell's counts are computed. Columns of 0 and 1 or of ``'True'`` and ``'False'`` are read as
+        booleans; scanpy 1.11 takes 0 and 1 for the positions of genes.
     percent_top : sequence of int, optional
         For each number n in it, the percentage of a cell's counts in its n most abundant genes is computed. None for none.
     layer : str, optional
@@ -69,12 +72,13 @@ def calculate_qc_metrics(
 
     Raises
     ------
-    IndexError
-        If a number in ``percent_top`` is below 1 or larger than the number of genes.
-    KeyError
+    ConfigError
+        If a column of ``qc_vars`` is not boolean, if both ``layer`` and ``use_raw`` are given, or ``raw`` has other genes. Also,
+        as an ``IndexError``, if a number in ``percent_top`` is below 1 or larger than the number of genes.
+    MissingKeyError
         If there is no such layer, or ``var`` lacks a column of ``qc_vars``.
-    ValueError
-        If both ``layer`` and ``use_raw`` are given.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other.
 
     References
     ----------
@@ -92,13 +96,13 @@ def calculate_qc_metrics(
     if parallel is not None:
         warnings.warn("The argument `parallel` is deprecated and has no effect. Leave it out.", FutureWarning, stacklevel=2)
     if use_raw and layer is not None:
-        raise ValueError(f"{use_raw=!r} and {layer=!r} were given, but only one matrix can be used. Give one of them.")
-    x = adata.raw.X if use_raw else get_rep(adata, layer=layer)
+        raise ConfigError(f"{use_raw=!r} and {layer=!r} were given, but only one matrix can be used. Give one of them.")
+    x = _raw(adata) if use_raw else get_rep(adata, "calculate_qc_metrics", layer=layer, on_disk=True)
+    if inplace:
+        refuse_backed_change(adata, "calculate_qc_metrics", whole=False)
     names = [qc_vars] if isinstance(qc_vars, str) else list(qc_vars)
-    ns = np.unique(np.array(list(percent_top or ()), np.int64))
-    if ns.size and not (ns[0] > 0 and ns[-1] <= x.shape[1]):
-        raise IndexError(f"percent_top is {ns.tolist()}. Give numbers of genes from 1 to {x.shape[1]}.")
-    metrics = quality_sums(x, gene_weights(adata, names, x.shape[1]), ns)
+    ns = np.unique(top_numbers(percent_top or (), x.shape[1]))
+    metrics = quality_sums(x, gene_weights(adata.var, names), ns)
     naming = Naming(expr_type, var_type, log1p)
     cells = pd.DataFrame(cell_metrics(metrics, x, names, sorted(percent_top or ()), naming), index=adata.obs_names)
     genes = pd.DataFrame(gene_metrics(metrics.genes, x, naming), index=adata.var_names)
@@ -107,6 +111,39 @@ def calculate_qc_metrics(
     adata.obs[cells.columns] = cells
     adata.var[genes.columns] = genes
     return None
+
+
+def _raw(adata: AnnData) -> Any:
+    """Return the matrix of ``raw``, which must have the genes of the object."""
+    need_anndata(adata, "calculate_qc_metrics")
+    if adata.raw is None:
+        raise ConfigError("use_raw=True was given, but adata.raw is None. Leave it out, or name a layer.")
+    if adata.raw.n_vars != adata.n_vars:
+        raise ConfigError(
+            f"adata.raw has {adata.raw.n_vars} genes and adata has {adata.n_vars}, so the results do not fit its var. "
+            "Pass adata.raw.to_adata()."
+        )
+    return checked(adata.raw.X, "calculate_qc_metrics", on_disk=True)
+
+
+def top_numbers(percent_top: Collection[int], n_genes: int | None = None) -> NDArray[np.int64]:
+    """Return the numbers of top genes, in the given order.
+
+    Raises
+    ------
+    ConfigError
+        If one is not a whole number.
+    TopGenesError
+        If one is below 1 or above ``n_genes``.
+    """
+    numbers = list(percent_top) if isinstance(percent_top, Iterable) and not isinstance(percent_top, str) else [percent_top]
+    for n in numbers:
+        if not is_whole(n):
+            raise ConfigError(f"percent_top has the entry {n!r}. Give whole numbers of genes.")
+        if n < 1 or (n_genes is not None and n > n_genes):
+            most = "" if n_genes is None else f" to {n_genes}"
+            raise TopGenesError(f"percent_top is {numbers}. Give numbers of genes from 1{most}.")
+    return np.array(numbers, np.int64)
 
 
 def quality_sums(x: Any, weights: NDArray[np.float64], ns: NDArray[np.int64]) -> Quality:
@@ -124,12 +161,21 @@ def joined(parts: list[Quality]) -> Quality:
     return Quality(cells, sets, top, added(p.genes for p in parts))
 
 
-def gene_weights(adata: AnnData, names: list[str], n_genes: int) -> NDArray[np.float64]:
-    """Return how often each gene is in each set, ``(genes, sets)``; as in scanpy, a column may also hold gene positions."""
-    members = [np.arange(n_genes)[adata.var[name].to_numpy()] for name in names]
-    return (
-        np.stack([np.bincount(m, minlength=n_genes) for m in members], axis=1).astype(float) if names else np.zeros((n_genes, 0))
-    )
+def gene_weights(var: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
+    """Return which gene is in which set as 0 and 1, ``(genes, sets)``.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such column.
+    ConfigError
+        If a column is not boolean.
+    """
+    for name in names:
+        if name not in var:
+            raise unknown("var column", name, var.columns, hint="qc_vars names boolean columns of var.")
+    masks = [truth(var[name], f"var[{name!r}]") for name in names]
+    return np.stack(masks, axis=1).astype(float) if names else np.zeros((len(var), 0))
 
 
 class Naming(NamedTuple):

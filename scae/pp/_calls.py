@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from legacy_api_wrap import legacy_api
 from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from ._arguments import KindError, truth
+from ._slots import check_slots
 
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger("scae")
@@ -39,15 +42,16 @@ def renamed(old: str, new: str) -> Callable[[F], F]:
 def copy_if_view(adata: AnnData) -> None:
     """Replace a view by a copy of its data, in place and with a warning, so that it can be written to."""
     if adata.is_view:
+        check_slots(adata._adata_ref)
         warnings.warn("Received a view of an AnnData. Making a copy.", stacklevel=3)
         adata._init_as_actual(adata.copy())
 
 
 def refuse_without_anndata(**options: object) -> None:
-    """Raise ``TypeError`` if an option is set that has no meaning for a bare matrix."""
+    """Raise :class:`KindError` if an option is set that has no meaning for a bare matrix."""
     names = [name for name, value in options.items() if value is not None]
     if names:
-        raise TypeError(f"The arguments {names} need an AnnData object, but a bare matrix was passed. Leave them out.")
+        raise KindError(f"The arguments {names} need an AnnData object, but a bare matrix was passed. Leave them out.")
 
 
 def check_mask(data: Any, mask: Any) -> NDArray[np.bool_] | None:
@@ -55,24 +59,24 @@ def check_mask(data: Any, mask: Any) -> NDArray[np.bool_] | None:
 
     Raises
     ------
-    ValueError
-        If there is no such column, or the mask is not boolean or has the wrong length.
+    ConfigError
+        If there is no such column, or the mask is not boolean, has the wrong length or selects no cell.
     """
     if mask is None:
         return None
+    place = "mask_obs"
     if isinstance(mask, str):
+        place = f"obs[{mask!r}]"
         if not isinstance(data, AnnData):
-            raise ValueError(
+            raise ConfigError(
                 f"The mask is the column name {mask!r}, but no AnnData object was passed. Pass a boolean array instead."
             )
         if mask not in data.obs.columns:
-            raise ValueError(f"Did not find `adata.obs[{mask!r}]`. Add the column first, or pass the mask as an array.")
-        mask = data.obs[mask].to_numpy()
+            raise ConfigError(f"Did not find `adata.obs[{mask!r}]`. Add the column first, or pass the mask as an array.")
+        mask = data.obs[mask]
     elif len(mask) != data.shape[0]:
-        raise ValueError(f"The mask has {len(mask)} entries for {data.shape[0]} cells. Pass one boolean per cell.")
-    mask = np.asarray(mask)
-    if not pd.api.types.is_bool_dtype(mask.dtype):
-        raise ValueError(
-            f"The mask has dtype {mask.dtype}, but must be boolean. Pass True for each cell to use, e.g. `mask > 0`."
-        )
-    return mask.astype(bool)
+        raise ConfigError(f"The mask has {len(mask)} entries for {data.shape[0]} cells. Pass one boolean per cell.")
+    chosen = truth(mask, place)
+    if not chosen.any():
+        raise ConfigError(f"{place} selects no cell. Select at least one.")
+    return chosen

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from ..errors import CountsError
 from ..kernels import sums
+from ._arguments import batches
 from ._calls import log
 from ._matrix import get_rep
-from ._moments import Groups, group_sums, mean_var
+from ._moments import Groups, coarse, group_sums, mean_var
 
 _MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal: its upper quartile
 
@@ -41,14 +42,12 @@ def by_dispersion(
     adata: AnnData, flavor: str, layer: str | None, batch_key: str | None, n_bins: int, cutoff: Cutoffs | int
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of genes and the names of the columns to write to ``var``."""
-    x = get_rep(adata, layer=layer)
-    if batch_key:
-        adata.strings_to_categoricals()
-    groups = Groups.of(adata.obs[batch_key] if batch_key else None, adata.n_obs)
+    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
     to_values = _Expm1(adata.uns.get("log1p", {}).get("base")) if flavor == "seurat" else None
     total = group_sums(x, groups, sums.SQUARES, to_values).sums
     columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
-    if not batch_key:
+    if batch_key is None:
         table = one_batch(*mean_var(total[0], adata.n_obs), flavor, n_bins, cutoff)
         table.index = adata.var_names
     else:
@@ -103,7 +102,7 @@ def one_batch(mean: NDArray, var: NDArray, flavor: str, n_bins: int, cutoff: Cut
             "flavor='seurat_v3' for counts."
         )
     mean = np.where(mean == 0, 1e-12, mean)
-    dispersion = var / mean
+    mean, dispersion = coarse(mean), coarse(var / mean)  # genes with the same counts get the same bin, and no spread within it
     if flavor == "seurat":
         dispersion[dispersion == 0] = np.nan
         with np.errstate(invalid="ignore"):
@@ -145,6 +144,7 @@ def _marked(mean: NDArray, norm: NDArray, cutoff: Cutoffs | int) -> NDArray[np.b
     """Return which genes are highly variable, ``(genes,)``; with a number of genes, ties at the end are all marked."""
     if isinstance(cutoff, Cutoffs):
         return cutoff.contain(mean, np.nan_to_num(norm))
+    norm = coarse(np.round(norm, 9), 30)
     known = norm[~np.isnan(norm)]
     top = cutoff
     if top > norm.size:
@@ -176,7 +176,8 @@ def _merge(parts: list[pd.DataFrame], names: pd.Index, cutoff: Cutoffs | int) ->
     stack = np.stack([part.to_numpy() for part in parts])  # (batches, genes, 4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a gene that has no dispersion in any batch keeps NaN
-        table = pd.DataFrame(np.nanmean(stack, axis=0), index=names, columns=parts[0].columns)
+        # sorted, so that the rounding of the mean does not depend on the order of the batches
+        table = pd.DataFrame(np.nanmean(np.sort(stack, axis=0), axis=0), index=names, columns=parts[0].columns)
     table["highly_variable"] = table["highly_variable_nbatches"] = stack[:, :, 3].sum(axis=0).astype(np.int64)
     table["highly_variable_intersection"] = table["highly_variable_nbatches"] == len(parts)
     table["_position"] = np.arange(len(names))
@@ -185,7 +186,8 @@ def _merge(parts: list[pd.DataFrame], names: pd.Index, cutoff: Cutoffs | int) ->
         table["dispersions_norm"] = table["dispersions_norm"].fillna(0)
         table["highly_variable"] = cutoff.contain(table["means"], table["dispersions_norm"])
     else:
-        table = table.sort_values(["highly_variable_nbatches", "dispersions_norm"], ascending=False, na_position="last")
+        table["_score"] = coarse(np.round(table["dispersions_norm"].to_numpy(), 9), 30)
+        table = table.sort_values(["highly_variable_nbatches", "_score"], ascending=False, na_position="last")
+        table = table.drop(columns="_score")
         table["highly_variable"] = np.arange(len(table)) < cutoff
-        table = table.sort_values("_position")
-    return table.drop(columns="_position")
+    return table.sort_values("_position").drop(columns="_position")

@@ -52,12 +52,13 @@ def filter_cells(
 
     Raises
     ------
-    ValueError
-        If not exactly one limit is given.
+    ConfigError
+        If not exactly one limit is given, or if it is not a number of at least 0.
     MissingKeyError
         If there is no such layer.
-    NotImplementedError
-        If the matrix is backed. Use ``scae preprocess`` to filter a file into another file.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other, or the matrix is backed (then also a ``NotImplementedError``).
+        Use ``scae preprocess`` to filter a file into another file.
 
     Examples
     --------

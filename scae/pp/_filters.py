@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from ..io.blocks import is_backed
+from ..errors import ConfigError
+from ._arguments import need_number, refuse_backed_change
 from ._calls import log
-from ._matrix import get_rep, is_dask, sum_dtype
+from ._matrix import checked, get_rep, is_dask, sum_dtype
+from ._slots import check_slots
 from ._subset import subset
 from ._totals import totals
 
@@ -17,21 +19,23 @@ Limits = tuple[float | None, float | None, float | None, float | None]  # min_co
 
 
 def check_one_limit(limits: Limits, names: tuple[str, ...]) -> None:
-    """Raise ``ValueError`` unless exactly one limit is set, as in scanpy."""
+    """Raise ``ConfigError`` unless exactly one limit is set, as in scanpy, and it is a number of at least 0."""
     n_set = sum(limit is not None for limit in limits)
     if n_set != 1:
         listed = ", ".join(f"`{name}`" for name in names)
-        raise ValueError(f"{n_set} limits were given. Give exactly one of {listed} per call.")
+        raise ConfigError(f"{n_set} limits were given. Give exactly one of {listed} per call.")
+    need_number("the limit", next(limit for limit in limits if limit is not None), least=0)
 
 
 def filter_axis(data: Any, limits: Limits, axis: int, *, inplace: bool, copy: bool, layer: str | None) -> Any:
     """Filter the cells (axis 0) or the genes (axis 1); see the public verbs for the arguments and the result."""
+    verb = ("filter_cells", "filter_genes")[axis]
     if not isinstance(data, AnnData):
-        return _mask_and_number(data, limits, axis)
-    x = get_rep(data, layer=layer)
-    if is_backed(x):
-        verb = ("filter_cells", "filter_genes")[axis]
-        raise NotImplementedError(f"{verb} does not support backed matrices ({type(x)}). Use `scae preprocess` to filter a file.")
+        return _mask_and_number(checked(data, verb), limits, axis)
+    x = get_rep(data, verb, layer=layer)
+    refuse_backed_change(data, verb, whole=inplace)
+    if inplace:
+        check_slots(data)
     adata = data.copy() if copy else data
     mask, number = (np.asarray(part) for part in _mask_and_number(x, limits, axis))  # computes dask arrays
     if not inplace:

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ._arguments import batches, need_flavor, need_number, need_whole, refuse_backed_change
 from ._calls import old_positionals
 from ._dispersion import Cutoffs, by_dispersion
 from ._loess import by_loess
+from ._matrix import get_rep
 from ._pearson import by_residuals
+from ._slots import check_slots
 from ._subset import subset as subset_adata
 
 _LIMITS = {"min_disp": 0.5, "max_disp": np.inf, "min_mean": 0.0125, "max_mean": 3}
@@ -44,7 +47,9 @@ def highly_variable_genes(
     """Mark genes that vary more between cells than expected from their mean.
 
     Drop-in replacement for ``scanpy.pp.highly_variable_genes`` and, with ``flavor="pearson_residuals"``, for
-    ``scanpy.experimental.pp.highly_variable_genes``.
+    ``scanpy.experimental.pp.highly_variable_genes``. Unlike in scanpy 1.11, ``pearson_residuals`` clips each batch at the square
+    root of its own number of cells, not at that of the batch whose name sorts first; cells without a batch are refused, not left
+    out; and ``seurat`` and ``cell_ranger`` accept batches if gene names are not unique.
 
     Parameters
     ----------
@@ -76,7 +81,8 @@ def highly_variable_genes(
         Overdispersion parameter θ of the negative binomial null model, whose variance is μ + μ²/θ: a larger θ means less
         overdispersion (``pearson_residuals``).
     clip : float, optional
-        Largest absolute residual; the square root of the number of cells by default (``pearson_residuals``).
+        Largest absolute residual; by default the square root of the number of cells, or of those in the batch
+        (``pearson_residuals``).
     chunksize : int
         Has no effect. It is accepted because scanpy has it.
 
@@ -92,13 +98,15 @@ def highly_variable_genes(
 
     Raises
     ------
-    ValueError
-        If ``adata`` is not an AnnData object, the flavour is unknown, or ``n_top_genes``, ``theta`` or ``clip`` has a value that
-        is not allowed.
+    ConfigError
+        If ``adata`` is not an AnnData object, the flavour is unknown, or ``n_top_genes``, ``n_bins``, ``span``, ``theta`` or
+        ``clip`` has a value that is not allowed.
     CountsError
-        If the flavour expects log1p values and a gene has a mean that is NaN or infinite.
+        If the flavour expects log1p values and a gene has a mean that is NaN or infinite, or if cells have no batch.
     MissingKeyError
-        If there is no such layer.
+        If there is no such layer or column.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other.
 
     References
     ----------
@@ -117,33 +125,38 @@ def highly_variable_genes(
     2
     """
     del chunksize
-    if not isinstance(adata, AnnData):
-        raise ValueError(
-            f"`pp.highly_variable_genes` expects an `AnnData` argument, but was given {type(adata)}. "
-            "Use `inplace=False` to get the table instead of changing the AnnData."
-        )
+    need_flavor(flavor)
+    if n_top_genes is not None:
+        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
+    need_whole("n_bins", n_bins, 1)
+    need_number("span", span, above=0, most=1)
+    get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    batches(adata.obs, batch_key)
+    if inplace:
+        refuse_backed_change(adata, "highly_variable_genes", whole=subset)
+    if subset and inplace:
+        check_slots(adata)
+    cutoff: Cutoffs | int | None = None
     if flavor in {"seurat_v3", "seurat_v3_paper"}:
         top = 2000 if n_top_genes is None else n_top_genes
         table, columns = by_loess(adata, flavor, layer, top, batch_key, check_values, span)
     elif flavor == "pearson_residuals":
         table, columns = by_residuals(adata, layer, n_top_genes, batch_key, check_values, theta, clip)
-    elif flavor in {"seurat", "cell_ranger"}:
+    else:
         cutoff = _cutoff(n_top_genes, min_disp, max_disp, min_mean, max_mean)
         table, columns = by_dispersion(adata, flavor, layer, batch_key, n_bins, cutoff)
-    else:
-        raise ValueError(
-            f"flavor is {flavor!r}. Choose 'seurat' or 'cell_ranger' for log1p values, or 'seurat_v3', 'seurat_v3_paper' or "
-            "'pearson_residuals' for raw counts."
-        )
     if not inplace:
+        if batch_key and isinstance(cutoff, Cutoffs):
+            table = table.sort_index(kind="stable")  # as in scanpy
         return table.loc[table["highly_variable"].to_numpy()] if subset else table
     adata.uns["hvg"] = {"flavor": flavor}
     if flavor == "pearson_residuals":
         adata.uns["hvg"]["computed_on"] = layer or "adata.X"
-    ordered = table if table.index.equals(adata.var_names) else table.loc[adata.var_names]
-    write_columns(adata.var, ordered, columns)
+    if batch_key and flavor in {"seurat", "cell_ranger"}:
+        adata.strings_to_categoricals()  # as in scanpy
+    write_columns(adata.var, table, columns)
     if subset:
-        subset_adata(adata, genes=ordered["highly_variable"].to_numpy())
+        subset_adata(adata, genes=table["highly_variable"].to_numpy())
     return None
 
 

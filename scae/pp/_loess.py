@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from ..kernels import sums
 from ..kernels.rows import Rows
+from ._arguments import batches
 from ._calls import log
 from ._matrix import added, each_block, get_rep
-from ._moments import Groups, group_sums, mean_var
+from ._moments import Groups, batch_mean, coarse, group_sums, mean_var
 
 
 def by_loess(
     adata: AnnData, flavor: str, layer: str | None, n_top: int, batch_key: str | None, check_values: bool, span: float
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of genes and the names of the columns to write to ``var``."""
-    x = get_rep(adata, layer=layer)
-    groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
+    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
     moments = group_sums(x, groups, sums.SQUARES)
     if check_values and not moments.counts:
         message = f"`flavor={flavor!r}` expects raw count data, but non-integers were found."
@@ -39,7 +40,7 @@ def by_loess(
     columns: dict[str, Any] = {"means": mean, "variances": var, "gene_name": adata.var_names}
     if batch_key is not None:
         columns["highly_variable_nbatches"] = n_batches
-    columns |= {"highly_variable_rank": rank, "variances_norm": variances_norm.mean(axis=0), "highly_variable": marked}
+    columns |= {"highly_variable_rank": rank, "variances_norm": batch_mean(variances_norm), "highly_variable": marked}
     table = pd.DataFrame(columns, index=adata.var_names)
     written = ["highly_variable", "highly_variable_rank", "means", "variances", "variances_norm"]
     return table, written + (["highly_variable_nbatches"] if batch_key is not None else [])
@@ -109,7 +110,7 @@ def merged_ranks(score: NDArray[np.float64], n_top: int) -> tuple[NDArray[np.flo
     array, shape (genes,), int64
         Number of batches that select the gene.
     """
-    rank = np.argsort(np.argsort(-score, axis=1), axis=1).astype(np.float32)
+    rank = np.argsort(np.argsort(-coarse(score, 30), axis=1), axis=1).astype(np.float32)
     selected = rank < n_top
     rank[~selected] = np.nan
     with warnings.catch_warnings():

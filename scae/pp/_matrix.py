@@ -15,7 +15,10 @@ from scipy import sparse
 
 from ..errors import MatrixError, unknown
 from ..io.blocks import is_backed, row_blocks
-from ..kernels.rows import Rows, Uncanonical
+from ..kernels import csr
+from ..kernels.rows import Rows, Uncanonical, summable
+from ._arguments import backed, need_anndata, wrong_kind
+from ._slots import check_slots
 
 R = TypeVar("R")
 _DENSE_BLOCK = 1 << 21  # entries per block of a dense matrix
@@ -32,28 +35,104 @@ def is_csr(x: Any) -> bool:
 
 
 def sum_dtype(dtype: Any) -> np.dtype:
-    """Return the dtype in which NumPy and SciPy return sums of values of this dtype."""
-    return np.zeros(1, dtype).sum().dtype
+    """Return the dtype of sums of values of this dtype: that of NumPy and SciPy, but float64 for half precision."""
+    return np.dtype(np.float64) if dtype == np.float16 else np.zeros(1, dtype).sum().dtype
 
 
-def get_rep(adata: AnnData, *, layer: str | None = None, obsm: str | None = None) -> Any:
-    """Return ``X``, a layer, or an entry of ``obsm``.
+def get_rep(adata: Any, verb: str, *, layer: str | None = None, obsm: str | None = None, on_disk: bool = False) -> Any:
+    """Return ``X``, a layer, or an entry of ``obsm``, after a check of its arrays.
+
+    Parameters
+    ----------
+    adata : AnnData
+        The object; anything else is refused.
+    verb : str
+        Name of the verb for messages.
+    layer, obsm : str, optional
+        Name of the layer or entry; ``X`` by default.
+    on_disk : bool
+        Whether the verb can read a matrix in a file.
 
     Raises
     ------
+    KindError
+        If ``adata`` is not an AnnData object.
     MissingKeyError
         If there is no layer or entry of that name (a ``KeyError``).
     MatrixError
-        If ``X`` is None.
+        If ``X`` is None, or the arrays of a sparse matrix are invalid.
+    BackedError
+        If the matrix is in a file, and the verb cannot read it there.
     """
+    need_anndata(adata, verb)
+    if adata.is_view:
+        check_slots(adata._adata_ref)  # taking a part of an invalid matrix would read out of bounds
     for name, key, mapping in (("layer", layer, adata.layers), ("obsm entry", obsm, adata.obsm)):
         if key is not None:
             if key not in mapping:
                 raise unknown(name, key, mapping.keys())
-            return mapping[key]
+            return checked(mapping[key], verb, on_disk=on_disk)
     if adata.X is None:
         raise MatrixError("adata.X is None. Set it, or name a layer.")
-    return adata.X
+    return checked(adata.X, verb, on_disk=on_disk)
+
+
+def checked(x: Any, verb: str, *, on_disk: bool = False) -> Any:
+    """Return the matrix if the verb can read it; the columns of a CSR matrix are left to the kernels, which check them.
+
+    Raises
+    ------
+    KindError
+        If it is not a matrix.
+    BackedError
+        If it is in a file, unless ``on_disk`` is true.
+    MatrixError
+        If it has no values that are numbers, or the arrays of a sparse matrix are invalid.
+    """
+    if is_backed(x):
+        if not on_disk:
+            raise backed(verb)
+        return x
+    if not (isinstance(x, np.ndarray) or sparse.issparse(x) or is_dask(x)):
+        raise wrong_kind(x, verb, "an AnnData object or a matrix (dense, sparse or dask)")
+    if x.dtype.kind not in "biuf":
+        raise MatrixError(f"{verb} was given a matrix of {x.dtype} values. Store them as integers or floats.")
+    if x.ndim != 2:
+        raise MatrixError(f"{verb} was given an array of shape {x.shape}. Give a matrix of cells × genes.")
+    if is_csr(x):
+        csr.check_pointers(x.indptr, x.indices, x.data, x.shape[0])
+    elif sparse.issparse(x):
+        csr.sound(x)
+    if x.dtype.itemsize > 8 or not x.dtype.isnative:  # no kernel reads extended precision or the other byte order
+        return x.astype(np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("="))
+    return x
+
+
+def summed(x: Any) -> Any:
+    """Return a sparse matrix in memory itself, or a sorted copy in which repeated entries are summed; checks its arrays.
+
+    Other matrices are returned as they are. The dtype stays, unless a sum does not fit.
+    """
+    if not sparse.issparse(x) or csr.sound(x):
+        return x
+    if x.format not in ("csr", "csc"):
+        x = x.astype(summable(x.dtype)).tocsr()
+        csr.sound(x)
+    axis = 0 if x.format == "csr" else 1
+    rows = Rows(np.asarray(x.indptr, np.int64), x.indices, x.data, x.shape[1 - axis]).canonical()
+    arrays = (exactly(rows.data, x.dtype), rows.indices, rows.indptr.astype(rows.indices.dtype, copy=False))
+    return type(x)(arrays, shape=x.shape)
+
+
+def exactly(values: NDArray, dtype: np.dtype) -> NDArray:
+    """Convert values to a dtype if it holds them exactly; or else to a wider one, so that no count wraps round or is rounded."""
+    wider = (np.int64, np.float64) if dtype.kind in "iub" else (np.float32, np.float64)
+    for kind in (dtype, *wider):
+        with np.errstate(invalid="ignore", over="ignore"):
+            converted = values.astype(kind, copy=False)
+        if np.array_equal(converted, values, equal_nan=converted.dtype.kind == "f"):
+            return converted
+    return values
 
 
 def set_rep(adata: AnnData, value: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
@@ -69,6 +148,8 @@ def set_rep(adata: AnnData, value: Any, *, layer: str | None = None, obsm: str |
 def memory_blocks(x: Any) -> Iterator[Rows]:
     """Yield a matrix in memory as CSR rows: a sparse matrix in one block, a dense one in blocks of bounded size."""
     if sparse.issparse(x):
+        if x.format != "csr":
+            csr.sound(x)
         yield Rows.of(x if x.format == "csr" else x.tocsr())
         return
     x = np.asarray(x)

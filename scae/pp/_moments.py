@@ -12,11 +12,13 @@ from ..kernels import sums
 from ..kernels.rows import Prepare, Rows
 from ._matrix import each_block
 
+_ROUNDING = 1e-12  # variances below this multiple of the squared mean are rounding noise
+
 
 class Groups(NamedTuple):
     """The batch of each cell."""
 
-    codes: NDArray[np.int64]  # (cells,), number of the batch; −1 for a cell without a batch
+    codes: NDArray[np.int64]  # (cells,), number of the batch; −1 for a cell that is left out
     sizes: NDArray[np.int64]  # (batches,), number of cells
 
     @classmethod
@@ -59,8 +61,23 @@ def group_sums(x: Any, groups: Groups, second: int, prepare: Prepare | None = No
 
 
 def mean_var(total: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and unbiased variance, ``(genes,)`` each, from the sums of n values and of their squares, ``(genes, 2)``."""
+    """Return mean and unbiased variance, ``(genes,)`` each, from the sums of n values and of their squares, ``(genes, 2)``.
+
+    The difference Σv²/n − mean² of a constant gene is rounding noise of either sign; its variance is 0.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total[:, 0] / n
         var = total[:, 1] / n - mean**2
+    var[var < _ROUNDING * mean**2] = 0  # NaN stays
     return mean, var * (n / (n - 1)) if n > 1 else var
+
+
+def batch_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over batches of ``(batches, genes)``; sorted first, so that rounding does not depend on their order."""
+    return np.sort(values, axis=0).mean(axis=0)
+
+
+def coarse(values: NDArray[np.float64], bits: int = 36) -> NDArray[np.float64]:
+    """Round to a number of bits, so that the order in which values were summed does not decide between equal genes."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent)

@@ -10,11 +10,13 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..errors import unknown
+from ..errors import ConfigError
 from ..kernels.reshape import divide_rows
 from ..kernels.rows import Rows
+from ._arguments import need_key, need_number, need_total, refuse_backed_change
 from ._calls import copy_if_view, log, old_positionals
-from ._matrix import get_rep, is_csr, is_dask, set_rep, sum_dtype
+from ._matrix import get_rep, is_csr, is_dask, set_rep, sum_dtype, summed
+from ._slots import unshared
 from ._totals import totals
 
 
@@ -32,15 +34,16 @@ def normalize_total(
 ) -> AnnData | dict[str, Any] | None:
     """Scale each cell so that all cells have the same total count.
 
-    Drop-in replacement for ``scanpy.pp.normalize_total``. Integers become float32, and CSC matrices become CSR.
+    Drop-in replacement for ``scanpy.pp.normalize_total``. Integers and half precision become float32, and CSC matrices become
+    CSR. Unlike in scanpy 1.11, the median leaves out empty cells for all types of matrices, and a matrix that shares its memory
+    with another slot of the same AnnData is copied, so that the other slot does not change.
 
     Parameters
     ----------
     adata : AnnData
         Cells × genes, counts.
     target_sum : float, optional
-        Total count of each cell afterwards. By default this is the median total: over all cells for a sparse matrix in memory,
-        and over the cells with at least one count for a dense matrix or a dask array, as in scanpy.
+        Total count of each cell afterwards, above 0. By default this is the median total of the cells with at least one count.
     exclude_highly_expressed : bool
         Compute the totals without the genes that make up more than ``max_fraction`` of the counts of at least one cell.
     max_fraction : float
@@ -62,10 +65,13 @@ def normalize_total(
 
     Raises
     ------
-    ValueError
-        If ``max_fraction`` is not between 0 and 1, or if ``copy=True`` is combined with ``inplace=False``.
+    ConfigError
+        If ``target_sum`` is not a finite number above 0, ``max_fraction`` is not between 0 and 1, ``key_added`` contains a slash,
+        or ``copy=True`` is combined with ``inplace=False``.
     MissingKeyError
         If there is no such layer.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other, or the matrix is backed (then also a ``NotImplementedError``).
 
     Examples
     --------
@@ -76,14 +82,17 @@ def normalize_total(
     [[2.0, 6.0], [4.0, 4.0]]
     """
     if copy and not inplace:
-        raise ValueError("`copy=True` cannot be combined with `inplace=False`. Use one of them.")
-    if not 0 <= max_fraction <= 1:
-        raise ValueError(f"max_fraction is {max_fraction}. Choose a share between 0 and 1.")
-    if layer is not None and layer not in adata.layers:
-        raise unknown("layer", layer, adata.layers.keys())
+        raise ConfigError("`copy=True` cannot be combined with `inplace=False`. Use one of them.")
+    need_number("max_fraction", max_fraction, least=0, most=1)
+    need_total(target_sum)
+    if key_added is not None:
+        need_key("key_added", key_added)
+    get_rep(adata, "normalize_total", layer=layer)
+    refuse_backed_change(adata, "normalize_total", whole=copy)
     adata = adata.copy() if copy else adata
     copy_if_view(adata)
-    x = _floats(get_rep(adata, layer=layer), private=not inplace)
+    x = get_rep(adata, "normalize_total", layer=layer)
+    x = _floats(unshared(adata, x, layer=layer) if inplace else x, private=not inplace)
     x, factors = normalized(x, target_sum, max_fraction if exclude_highly_expressed else None)
     if not is_dask(factors) and not (factors > 0).all():
         warnings.warn("Some cells have zero counts", UserWarning, stacklevel=2)
@@ -100,14 +109,15 @@ def _floats(x: Any, *, private: bool) -> Any:
     changed = x
     if sparse.issparse(x) and x.format != "csr":
         changed = x.tocsr()
-    if not np.issubdtype(changed.dtype, np.floating):
+    if changed.dtype == np.float16 or not np.issubdtype(changed.dtype, np.floating):
         changed = changed.astype(np.float32)
     return changed.copy() if private and changed is x and not is_dask(x) else changed
 
 
-def _median(totals_of_cells: NDArray, *, all_cells: bool) -> Any:
-    """Return the median total, over all cells or over the cells with at least one count."""
-    return np.median(totals_of_cells if all_cells else totals_of_cells[totals_of_cells > 0])
+def median_total(totals_of_cells: NDArray) -> Any:
+    """Return the median total of the cells with at least one count; 1 if there is no such cell."""
+    filled = totals_of_cells[totals_of_cells > 0]
+    return np.median(filled) if filled.size else 1.0
 
 
 def normalized(x: Any, target_sum: float | None, max_fraction: float | None) -> tuple[Any, Any]:
@@ -117,7 +127,7 @@ def normalized(x: Any, target_sum: float | None, max_fraction: float | None) -> 
     if max_fraction is not None:
         total = _totals_without_highly_expressed(x, np.asarray(total), max_fraction, dtype)
     if target_sum is None:
-        target_sum = _median(np.asarray(total), all_cells=is_csr(x))
+        target_sum = median_total(np.asarray(total))
     factors = total / target_sum
     return divided(x, factors), factors
 
@@ -143,6 +153,7 @@ def _highly_expressed(x: Any, total: NDArray, max_fraction: float) -> NDArray[np
     """Return which genes exceed ``max_fraction`` of the total of at least one cell, ``(genes,)``."""
     if not sparse.issparse(x):
         return np.any(np.asarray(x) > (total * max_fraction)[:, None], axis=0)
+    x = summed(x if x.format == "csr" else x.tocsr())
     over = x.data > np.repeat(total * max_fraction, np.diff(x.indptr))
     return np.bincount(x.indices[over], minlength=x.shape[1]) > 0
 

@@ -10,12 +10,14 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..errors import ConfigError
 from ..kernels import sums
 from ..kernels.residuals import residual_sums
 from ..kernels.rows import Rows
+from ._arguments import batches
 from ._loess import merged_ranks
 from ._matrix import added, each_block, get_rep
-from ._moments import Groups, group_sums, mean_var
+from ._moments import Groups, batch_mean, group_sums, mean_var
 
 
 def by_residuals(
@@ -29,20 +31,19 @@ def by_residuals(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of genes and the names of the columns to write to ``var``."""
     if n_top is None:
-        raise ValueError("flavor='pearson_residuals' needs n_top_genes: give the number of genes to mark.")
-    x = get_rep(adata, layer=layer)
-    groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
+        raise ConfigError("flavor='pearson_residuals' needs n_top_genes: give the number of genes to mark.")
+    if isinstance(theta, bool) or not theta > 0:
+        raise ConfigError(f"theta is {theta}. Give a number above 0 (np.inf for a Poisson null model).")
+    if clip is not None and not clip >= 0:
+        raise ConfigError(f"clip is {clip}. Give a number of at least 0, or None for the square root of the number of cells.")
+    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
     moments = group_sums(x, groups, sums.SQUARES)
     if check_values and not moments.counts:
         message = "`flavor='pearson_residuals'` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
-    if theta <= 0:
-        raise ValueError(f"theta is {theta}. Give a number above 0 (np.inf for a Poisson null model).")
-    if clip is not None and clip < 0:
-        raise ValueError(f"clip is {clip}. Give a number of at least 0, or None for the square root of the number of cells.")
-    # as in scanpy, the size of the first batch sets the limit for all batches
-    limit = float(np.sqrt(groups.sizes[0])) if clip is None else float(clip)
-    variance = _variances(x, groups, moments.sums, theta, limit)
+    limits = np.sqrt(groups.sizes) if clip is None else np.full(groups.sizes.size, float(clip))
+    variance = _variances(x, groups, moments.sums, theta, limits)
     rank, n_batches = merged_ranks(variance, n_top)
     mean, var = mean_var(moments.sums.sum(axis=0), int(groups.sizes.sum()))
     marked = np.zeros(adata.n_vars, bool)
@@ -50,7 +51,7 @@ def by_residuals(
     columns: dict[str, Any] = {
         "means": mean,
         "variances": var,
-        "residual_variances": variance.mean(axis=0),
+        "residual_variances": batch_mean(variance),
         "highly_variable_rank": rank,
     }
     if batch_key is not None:
@@ -61,14 +62,14 @@ def by_residuals(
     return pd.DataFrame(columns | {"highly_variable": marked}, index=adata.var_names), [*columns, "highly_variable"]
 
 
-def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, clip: float) -> NDArray[np.float64]:
+def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, limits: NDArray) -> NDArray[np.float64]:
     """Return the variance of the residuals of each gene in each batch, ``(batches, genes)``; 0 for genes not expressed."""
     gene_totals = total[:, :, 0]
     shares = np.divide(gene_totals, gene_totals.sum(axis=1, keepdims=True), out=np.zeros_like(gene_totals), where=gene_totals > 0)
 
     def block_sums(block: Rows, start: int) -> NDArray[np.float64]:
-        parts = zip(groups.split(block, start), shares, strict=True)
-        return np.stack([residual_sums(part, sums.rows(part)[:, 0], share, theta, clip) for part, share in parts])
+        parts = zip(groups.split(block, start), shares, limits, strict=True)
+        return np.stack([residual_sums(part, sums.rows(part)[:, 0], share, theta, clip) for part, share, clip in parts])
 
     sums_of_residuals = added(each_block(x, block_sums))  # (batches, genes, 2): Σr and Σr²
     n = groups.sizes[:, None]

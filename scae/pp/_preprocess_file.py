@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,21 @@ import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
 from numpy.typing import NDArray
-from scipy import sparse
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows
 from . import _store as store
+from ._arguments import KindError, need_whole
 from ._calculate_qc_metrics import Naming, cell_metrics, gene_metrics, gene_weights, joined, quality_sums
+from ._contract import holds_counts, refuse
 from ._fused import log_normalised
 from ._highly_variable_genes import highly_variable_genes
-from ._matrix import memory_blocks
-from ._recipe import ON_COUNTS, Settings, check_some_cells_pass, mark_from_moments
+from ._matrix import checked, memory_blocks, summed
+from ._normalize_total import median_total
+from ._recipe import ON_COUNTS, mark_from_moments
+from ._settings import Settings, check_some_pass, warn_replaced
 
 _BLOCKS_ALIVE = 12  # copies of a block in memory at the same time: as read, filtered, normalised, in buffers of the file
 _LIBRARIES = 700 << 20  # bytes used by the process apart from the blocks
@@ -38,7 +42,8 @@ def preprocess_file(
 ) -> dict[str, Any]:
     """Preprocess an h5ad file or zarr store into a new one, without loading ``X``.
 
-    The result is that of :func:`scae.pp.recipe`. The new store has the log-normalised values in ``X`` (CSR), the counts in a
+    The result is that of :func:`scae.pp.recipe`, and so are the checks: values that are not counts are refused as in
+    :func:`scae.check` before anything is written. The new store has the log-normalised values in ``X`` (CSR), the counts in a
     layer, and ``obs``, ``var``, ``obsm``, ``varm`` and ``uns``. Other layers, ``obsp``, ``varp`` and ``raw`` are not copied. An
     existing store at ``target`` is replaced only when the new one is complete. A CSC ``X`` cannot be read row by row, so it is
     loaded as a whole if ``max_memory`` allows.
@@ -62,11 +67,15 @@ def preprocess_file(
     Raises
     ------
     ConfigError
-        If ``max_memory`` is too small, or ``source`` and ``target`` are the same.
+        If ``max_memory`` is too small, ``source`` and ``target`` are the same, or an option is unknown or has a value that is not
+        allowed.
     CountsError
-        If no cell has at least ``min_genes`` expressed genes.
+        If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
+        is expressed in ``min_cells`` cells.
+    MatrixError
+        If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
-        If the source does not exist or has no ``X``.
+        If the source does not exist or has no ``X``, or a column does not exist.
     OSError
         If the source is not a complete h5ad file.
 
@@ -80,11 +89,20 @@ def preprocess_file(
     >>> summary["cells"], summary["genes"], summary["highly_variable"]
     ([60, 60], [40, 40], 10)
     """
+    for path in (source, target):
+        if not isinstance(path, str | os.PathLike):
+            raise KindError(
+                f"preprocess_file needs paths of files, but was given {type(path).__name__}. "
+                "Use scae.pp.recipe for an AnnData object in memory."
+            )
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise ConfigError(f"source and target are both {str(source)!r}. Name another file for the result.")
-    if max_memory < 1 << 30:
+    if need_whole("max_memory", max_memory, 0) < 1 << 30:
         raise ConfigError(f"max_memory is {max_memory} bytes. Give at least 1G; the libraries alone use half of it.")
+    for name in options:
+        if name not in Settings._fields:
+            raise KindError(str(unknown("option", name, Settings._fields)))
     settings = Settings(**options)
     with store.open_read(source) as root, store.open_write(target) as out:
         return _run(root, out, settings, max_memory) | {"source": str(source), "target": str(target)}
@@ -96,12 +114,14 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     if getattr(x, "format", None) == "csc" and x.group["data"].size * 24 > max_memory:
         raise ConfigError("X is stored by columns (CSC) and too large to load. Store it as CSR, or increase max_memory.")
     tables = AnnData(obs=store.element(root, "obs", pd.DataFrame()), var=store.element(root, "var", pd.DataFrame()))
+    s = s.checked(tables.obs, tables.var)
     block_bytes = min((max_memory - _LIBRARIES) // _BLOCKS_ALIVE, 256 << 20)
-    cells, genes = _filtered(x, tables, s, block_bytes)
-    check_some_cells_pass(cells, s)
+    before = {"obs": tables.obs.copy(), "var": tables.var.copy()}
+    cells, genes, dtype = _filtered(root, x, tables, s, block_bytes)
+    check_some_pass(cells, genes, s)
     result = AnnData(obs=tables.obs.loc[cells].copy(), var=tables.var.loc[genes].copy())
     target_sum = _target_sum(x, cells, genes, s, block_bytes)
-    moments = _write_matrices(x, out, (cells, genes, target_sum), s, block_bytes)
+    moments = _write_matrices(x, out, (cells, genes, target_sum, dtype), s, block_bytes)
     for name in _COPIED:
         entries = store.element(root, name, {})
         mask = {"obsm": cells, "varm": genes}.get(name)
@@ -109,6 +129,7 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     _mark_genes(out, result, moments, s)
     for name in ("obs", "var"):
         write_elem(out, name, getattr(result, name))
+    warn_replaced({"obs": before["obs"][cells], "var": before["var"][genes]}, {"obs": result.obs, "var": result.var})
     return {
         "cells": [len(cells), int(cells.sum())],
         "genes": [len(genes), int(genes.sum())],
@@ -116,13 +137,18 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     }
 
 
-def _filtered(x: Any, tables: AnnData, s: Settings, block_bytes: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """First pass: write the quality metrics to ``obs`` and ``var``; return the masks of the cells and genes that pass."""
-    tops = sorted(n for n in s.percent_top if n <= x.shape[1])
-    names = [s.qc_vars] if isinstance(s.qc_vars, str) else list(s.qc_vars)
-    weights, ns = gene_weights(tables, names, x.shape[1]), np.unique(np.array(tops, np.int64))
-    parts, n_cells = [], np.zeros(x.shape[1], np.int64)
-    for _, block in _blocks(x, block_bytes):
+def _filtered(root: Any, x: Any, tables: AnnData, s: Settings, block_bytes: int) -> tuple[NDArray, NDArray, np.dtype]:
+    """First pass: check that ``X`` holds counts, and write the quality metrics to ``obs`` and ``var``.
+
+    Returns the masks of the cells and genes that pass, and the dtype of the counts.
+    """
+    tops, names = sorted(s.percent_top), list(s.qc_vars)
+    weights, ns = gene_weights(tables.var, names), np.unique(np.array(tops, np.int64))
+    parts, n_cells, dtype = [], np.zeros(x.shape[1], np.int64), x.dtype
+    for start, block in _blocks(x, block_bytes):
+        if not holds_counts(block):
+            _refuse(root, x, start, block)
+        dtype = np.result_type(dtype, block.dtype)  # wider if a sum of repeated entries does not fit
         metrics = quality_sums(block, weights, ns)
         removed = np.flatnonzero(metrics.cells[:, 1] < s.min_genes)
         n_cells += metrics.genes[:, 1].astype(np.int64)
@@ -135,52 +161,73 @@ def _filtered(x: Any, tables: AnnData, s: Settings, block_bytes: int) -> tuple[N
     for table, columns in ((tables.obs, of_cells), (tables.var, of_genes)):
         table[list(columns)] = pd.DataFrame(columns, index=table.index)
     tables.obs["n_genes"], tables.var["n_cells"] = total.cells[:, 1].astype(np.int64), n_cells
-    return total.cells[:, 1] >= s.min_genes, n_cells >= s.min_cells
+    return total.cells[:, 1] >= s.min_genes, n_cells >= s.min_cells, dtype
+
+
+def _refuse(root: Any, x: Any, start: int, block: Any) -> None:
+    """Raise the error of ``scae.check`` for a block that does not hold counts; layers and ``raw`` are searched for counts."""
+    stop = start + block.shape[0]
+    adata = AnnData(block)
+    for name in list(root["layers"]) if "layers" in root else []:
+        adata.layers[name] = _part(store.matrix(root, f"layers/{name}"), start, stop)
+    if "raw/X" in root:
+        adata.raw = AnnData(_part(store.matrix(root, "raw/X"), start, stop))
+    refuse(adata, None, "" if block.shape[0] == x.shape[0] else f" (cells {start} to {stop - 1})")
+
+
+def _part(x: Any, start: int, stop: int) -> Any:
+    """Return some rows of a matrix on disk."""
+    return x.to_memory()[start:stop] if getattr(x, "format", None) == "csc" else x[start:stop]
 
 
 def _blocks(x: Any, block_bytes: int) -> Iterator[tuple[int, Any]]:
     """Yield the number of the first row of each block, and the block in memory."""
     start = 0
     for block in blocks.row_blocks(x, block_bytes):
-        if sparse.issparse(block) and not block.has_canonical_format:
-            block.sum_duplicates()  # in place, as nobody else uses the block
-        yield start, block
+        yield start, summed(checked(block, "preprocess_file"))
         start += block.shape[0]
 
 
 def _kept(x: Any, cells: NDArray[np.bool_], genes: NDArray[np.bool_], block_bytes: int) -> Iterator[Rows]:
-    """Yield blocks of the cells and genes that pass the filters, as CSR rows of floats."""
+    """Yield blocks of the cells and genes that pass the filters, as CSR rows."""
     for start, block in _blocks(x, block_bytes):
         for rows in memory_blocks(block):
-            floats = rows if rows.data.dtype in (np.float32, np.float64) else rows._replace(data=rows.data.astype(np.float32))
-            yield reshape.keep(floats, cells[start : start + rows.n_rows], genes)
+            bits = rows if rows.data.dtype != bool else rows._replace(data=rows.data.view(np.uint8))
+            yield reshape.keep(bits, cells[start : start + rows.n_rows], genes)
             start += rows.n_rows
+
+
+def _floats(m: Rows) -> Rows:
+    """Return the rows with values of single or double precision, as ``normalize_total`` does."""
+    return m if m.data.dtype in (np.float32, np.float64) else m._replace(data=m.data.astype(np.float32))
 
 
 def _target_sum(x: Any, cells: NDArray[np.bool_], genes: NDArray[np.bool_], s: Settings, block_bytes: int) -> float:
     """Return the total of each cell after normalisation; the median total takes another pass."""
     if s.target_sum is not None:
         return s.target_sum
-    totals = [sums.rows(m)[:, 0].astype(m.data.dtype) for m in _kept(x, cells, genes, block_bytes)]
-    return float(np.median(np.concatenate(totals)))
+    kept = (_floats(m) for m in _kept(x, cells, genes, block_bytes))
+    totals = [sums.rows(m)[:, 0].astype(m.data.dtype) for m in kept]
+    return float(median_total(np.concatenate(totals)))
 
 
 def _write_matrices(
-    x: Any, out: Any, kept: tuple[NDArray[np.bool_], NDArray[np.bool_], float], s: Settings, block_bytes: int
+    x: Any, out: Any, kept: tuple[NDArray[np.bool_], NDArray[np.bool_], float, np.dtype], s: Settings, block_bytes: int
 ) -> NDArray[np.float64]:
     """Second pass: write the counts and the log-normalised values; return Σv and Σv² of each gene, ``(genes, 2)``.
 
-    ``kept`` holds the masks of cells and genes, and the total of each cell after normalisation.
+    ``kept`` holds the masks of cells and genes, the total of each cell after normalisation, and the dtype of the counts.
     """
-    cells, genes, target_sum = kept
+    cells, genes, target_sum, dtype = kept
     n_genes = int(genes.sum())
     out.create_group("layers").attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
     counts, values = store.CsrWriter(out, f"layers/{s.key_counts}", n_genes), store.CsrWriter(out, "X", n_genes)
     moments = np.zeros((n_genes, 2))
-    for m in _kept(x, cells, genes, block_bytes):
+    for stored in _kept(x, cells, genes, block_bytes):
+        lengths = np.diff(stored.indptr)
+        counts.append(lengths, stored.indices, stored.data.astype(dtype, copy=False))
+        m = _floats(stored)
         factors = sums.rows(m)[:, 0] / target_sum
-        lengths = np.diff(m.indptr)
-        counts.append(lengths, m.indices, m.data)
         nonzero = np.where(factors == 0, 1, factors)
         _, block_moments = log_normalised(m, nonzero, moments_of_logs=s.flavor == "cell_ranger", out=m.data)
         values.append(lengths, m.indices, m.data)

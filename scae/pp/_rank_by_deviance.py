@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, unknown
 from ..kernels import ratios, sums
 from ..kernels.rows import Rows
+from ._arguments import batches, need_whole, refuse_backed_change
 from ._calls import copy_if_view
+from ._contract import need_counts
 from ._matrix import added, each_block, get_rep
 from ._moments import Groups, group_sums
+from ._slots import check_slots
 from ._subset import subset as subset_adata
 
 _FAMILIES = ("binomial", "poisson")
@@ -62,9 +65,13 @@ def rank_by_deviance(
     Raises
     ------
     MissingKeyError
-        If there is no such family or layer.
+        If there is no such family, layer or column.
     ConfigError
-        If ``subset=True`` is given without ``n_top_genes``.
+        If ``subset=True`` is given without ``n_top_genes``, or ``n_top_genes`` is not a whole number of at least 1.
+    CountsError
+        If a value is not a count, or cells have no batch.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other.
 
     References
     ----------
@@ -82,8 +89,16 @@ def rank_by_deviance(
         raise unknown("family", family, _FAMILIES)
     if subset and n_top_genes is None:
         raise ConfigError("subset=True needs n_top_genes: give the number of genes to keep.")
-    groups = Groups.of(None if batch_key is None else adata.obs[batch_key], adata.n_obs)
-    deviance = _deviances(get_rep(adata, layer=layer), groups, binomial=family == "binomial").sum(axis=0)
+    if n_top_genes is not None:
+        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
+    x = get_rep(adata, "rank_by_deviance", layer=layer, on_disk=True)
+    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
+    if inplace:
+        refuse_backed_change(adata, "rank_by_deviance", whole=subset)
+    if subset and inplace:
+        check_slots(adata)
+    need_counts(adata, x, layer)
+    deviance = _deviances(x, groups, binomial=family == "binomial").sum(axis=0)
     rank = np.empty(adata.n_vars, np.int64)
     rank[np.argsort(-deviance, kind="stable")] = np.arange(adata.n_vars)
     table = pd.DataFrame({"deviance": deviance, "deviance_rank": rank}, index=adata.var_names)

@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, CountsError
+from ..errors import ConfigError
 from ..kernels import sums
 from ..kernels.rows import Rows
+from ._arguments import refuse_backed_change
 from ._calculate_qc_metrics import calculate_qc_metrics
 from ._calls import copy_if_view
+from ._contract import need_counts
 from ._dispersion import one_batch
-from ._filter_cells import filter_cells
-from ._filter_genes import filter_genes
 from ._fused import log_normalised
 from ._highly_variable_genes import highly_variable_genes, write_columns
 from ._log1p import log1p
-from ._matrix import get_rep, is_csr
-from ._moments import mean_var
-from ._normalize_total import normalize_total
+from ._matrix import get_rep, is_csr, summed
+from ._moments import Groups, group_sums, mean_var
+from ._normalize_total import median_total, normalize_total
+from ._settings import Settings, check_some_pass, warn_replaced
+from ._slots import check_slots
 from ._subset import as_scipy, subset
 
 ON_COUNTS = ("seurat_v3", "seurat_v3_paper", "pearson_residuals")
-
-
-class Settings(NamedTuple):
-    """The options of :func:`recipe`."""
-
-    qc_vars: Collection[str] = ()
-    percent_top: Collection[int] = (50,)
-    min_genes: int = 200
-    min_cells: int = 3
-    target_sum: float | None = 1e4
-    n_top_genes: int = 2000
-    flavor: str = "seurat"
-    batch_key: str | None = None
-    key_counts: str = "counts"
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether the pass that normalises also gives all sums needed to mark variable genes."""
-        return self.flavor in ("seurat", "cell_ranger") and self.batch_key is None
 
 
 def recipe(
@@ -65,6 +48,7 @@ def recipe(
 
     The result is that of ``calculate_qc_metrics``, ``filter_cells(min_genes)``, ``filter_genes(min_cells)``, copying the counts
     to a layer, ``normalize_total``, ``log1p`` and ``highly_variable_genes``, in this order, but with fewer passes over the data.
+    Values that are not counts are refused as in :func:`scae.check`. After an error, ``adata`` is unchanged.
 
     Parameters
     ----------
@@ -92,9 +76,19 @@ def recipe(
     Raises
     ------
     ConfigError
-        If the layer ``key_counts`` already exists.
+        If an option has a value that is not allowed, or the layer ``key_counts`` already exists.
     CountsError
-        If no cell has at least ``min_genes`` expressed genes. No cell is removed in this case.
+        If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
+        is expressed in ``min_cells`` cells.
+    MissingKeyError
+        If a column does not exist.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other, or the matrix is backed (then also a ``NotImplementedError``).
+
+    Warns
+    -----
+    UserWarning
+        If columns of ``obs`` or ``var`` existed and now have other values.
 
     Examples
     --------
@@ -105,32 +99,61 @@ def recipe(
     >>> sorted(adata.layers), "highly_variable" in adata.var
     (['counts'], True)
     """
+    x = get_rep(adata, "recipe")
+    refuse_backed_change(adata, "recipe", whole=True)
+    settings = Settings(
+        qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts
+    ).checked(adata.obs, adata.var)  # fmt: skip
     if key_counts in adata.layers:
-        raise ConfigError(f"layer {key_counts!r} already exists. Choose another name with key_counts=, or delete it.")
-    tops = tuple(n for n in percent_top if n <= adata.n_vars)
-    settings = Settings(qc_vars, tops, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts)
+        raise ConfigError(
+            f"layers[{key_counts!r}] already exists. Choose another name with key_counts=, or delete it with "
+            f"`del adata.layers[{key_counts!r}]`."
+        )
+    check_slots(adata)
+    need_counts(adata, x, None)
+    x = summed(x)
+    metrics = AnnData(x, obs=adata.obs[[]], var=adata.var[list(settings.qc_vars)])
+    tables = calculate_qc_metrics(metrics, qc_vars=settings.qc_vars, percent_top=settings.percent_top)
+    assert tables is not None
+    passing = _passing(x, *tables, settings)
+    check_some_pass(*passing, settings)
     copy_if_view(adata)
-    calculate_qc_metrics(adata, qc_vars=qc_vars, percent_top=tops, inplace=True)
-    check_some_cells_pass(adata.obs["n_genes_by_counts"].to_numpy() >= min_genes, settings)
-    (_fused if _fusable(get_rep(adata)) else _by_verbs)(adata, settings)
+    before = {"obs": adata.obs[passing[0]], "var": adata.var[passing[1]]}
+    _write(adata, x, tables, passing)
+    (_fused if is_csr(adata.X) and adata.X.dtype in (np.float32, np.float64) else _by_verbs)(adata, settings)
+    warn_replaced(before, {"obs": adata.obs, "var": adata.var})
 
 
-def check_some_cells_pass(cells: NDArray[np.bool_], s: Settings) -> None:
-    """Raise ``CountsError`` if no cell passes the filter; to be called before any cell is removed."""
-    if not cells.any():
-        raise CountsError(f"none of the {cells.size} cells has {s.min_genes} expressed genes: lower min_genes.")
+def _passing(x: Any, cells: pd.DataFrame, genes: pd.DataFrame, s: Settings) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Add the columns ``n_genes`` and ``n_cells`` to the quality metrics; return which cells and genes pass the filters.
+
+    Counts are not negative, so the numbers of expressed genes and cells are those of the quality metrics.
+    """
+    cells["n_genes"] = n_genes = cells["n_genes_by_counts"].to_numpy().astype(np.int64)
+    pass_cells = n_genes >= s.min_genes
+    n_cells = genes["n_cells_by_counts"].to_numpy().astype(np.int64)
+    if not pass_cells.all() and is_csr(x):
+        n_cells = n_cells - sums.detected(Rows.of(x).take(np.flatnonzero(~pass_cells)))
+    elif not pass_cells.all():
+        removed = Groups(np.where(pass_cells, -1, 0), np.array([int((~pass_cells).sum())]))
+        n_cells = n_cells - group_sums(x, removed, sums.POSITIVE).sums[0, :, 1].astype(np.int64)
+    genes["n_cells"] = n_cells
+    return pass_cells, n_cells >= s.min_cells
 
 
-def _fusable(x: Any) -> bool:
-    """Tell whether :func:`_fused` supports the matrix."""
-    return is_csr(x) and x.dtype in (np.float32, np.float64) and x.has_canonical_format and x.data.min(initial=0) >= 0
+def _write(adata: AnnData, x: Any, tables: tuple[pd.DataFrame, pd.DataFrame], passing: tuple[Any, Any]) -> None:
+    """Write the quality metrics, and keep the cells and genes that pass."""
+    for table, columns in zip((adata.obs, adata.var), tables, strict=True):
+        for name in columns:
+            table[name] = columns[name].to_numpy()
+    if x is not adata.X:
+        adata.X = x
+    subset(adata, *passing)
 
 
 def _by_verbs(adata: AnnData, s: Settings) -> None:
-    """Run the steps after the quality metrics one after another."""
-    filter_cells(adata, min_genes=s.min_genes)
-    filter_genes(adata, min_cells=s.min_cells)
-    adata.layers[s.key_counts] = adata.X.copy()
+    """Run the steps after the filters one after another."""
+    adata.layers[s.key_counts] = adata.X  # the same memory: normalize_total copies it
     normalize_total(adata, target_sum=s.target_sum)
     log1p(adata)
     _mark_from_matrix(adata, s)
@@ -144,22 +167,11 @@ def _mark_from_matrix(adata: AnnData, s: Settings) -> None:
 
 
 def _fused(adata: AnnData, s: Settings) -> None:
-    """Run the steps after the quality metrics in two passes over a CSR matrix without negative values.
-
-    Without negative values, the numbers of expressed genes and cells are those of the quality metrics.
-    """
-    n_genes = adata.obs["n_genes_by_counts"].to_numpy().astype(np.int64)
-    cells = n_genes >= s.min_genes
-    n_cells = adata.var["n_cells_by_counts"].to_numpy().astype(np.int64)
-    if not cells.all():
-        removed = Rows.of(adata.X).take(np.flatnonzero(~cells))
-        n_cells = n_cells - sums.detected(removed)
-    adata.obs["n_genes"], adata.var["n_cells"] = n_genes, n_cells
-    subset(adata, cells, n_cells >= s.min_cells)
+    """Run the steps after the filters in one pass over a CSR matrix of floats."""
     adata.layers[s.key_counts] = adata.X
     m = Rows.of(adata.X)
     totals = sums.rows(m)[:, 0].astype(m.data.dtype)
-    factors = totals / (np.median(totals) if s.target_sum is None else s.target_sum)
+    factors = totals / (median_total(totals) if s.target_sum is None else s.target_sum)
     values, moments = log_normalised(m, np.where(factors == 0, 1, factors), moments_of_logs=s.flavor == "cell_ranger")
     adata.X = as_scipy(m._replace(data=values, indices=m.indices.copy(), indptr=m.indptr.copy()), adata.X)
     adata.uns["log1p"] = {"base": None}

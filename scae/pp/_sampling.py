@@ -5,18 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..io.blocks import is_backed
 from ..kernels.rows import Rows
-from ._matrix import is_dask
+from ._arguments import backed
+from ._contract import need_counts
+from ._matrix import exactly, get_rep, is_dask, summed
 
 
-def check_in_memory(x: Any, verb: str) -> None:
-    """Raise ``NotImplementedError`` for a backed matrix and for a dask array."""
-    if is_backed(x) or is_dask(x):
-        raise NotImplementedError(f"{verb} needs a matrix in memory, but was given {type(x)}. Load the matrix first.")
+def loaded(adata: AnnData, verb: str, layer: str | None) -> Any:
+    """Return ``X`` or a layer with repeated entries summed, and check that its values are counts.
+
+    Raises
+    ------
+    BackedError
+        If the matrix is in a file or a dask array.
+    CountsError
+        If its values are not counts.
+    """
+    x = get_rep(adata, verb, layer=layer)
+    if is_dask(x):
+        raise backed(verb, "was given a dask array")
+    x = summed(x)
+    need_counts(adata, x, layer)
+    return x
 
 
 def pointers_and_values(x: Any) -> tuple[Any, NDArray[np.int64], NDArray[np.float64]]:
@@ -29,8 +43,11 @@ def pointers_and_values(x: Any) -> tuple[Any, NDArray[np.int64], NDArray[np.floa
 
 
 def with_values(x: Any, values: NDArray[np.float64], like: Any) -> Any:
-    """Return the CSR or dense matrix ``x`` with other values, in the format and dtype of ``like``, without explicit zeros."""
-    values = values.astype(like.dtype)
+    """Return the CSR or dense matrix ``x`` with other values, in the format of ``like``, without explicit zeros.
+
+    The dtype is also that of ``like``, unless a count does not fit.
+    """
+    values = exactly(values.copy(), like.dtype)  # a copy, because explicit zeros are removed in place
     if not sparse.issparse(x):
         return values.reshape(x.shape)
     new = type(x)((values, x.indices.copy(), x.indptr.copy()), shape=x.shape)

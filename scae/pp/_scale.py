@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from .. import threads
-from ..io.blocks import is_backed
 from ..kernels import sums
 from ..kernels.reshape import divide_columns, standardise
 from ..kernels.rows import Rows
+from ._arguments import need_number, refuse_backed_change
 from ._calls import check_mask, copy_if_view, log, old_positionals, refuse_without_anndata, renamed
-from ._matrix import each_block, get_rep, is_csr, is_dask, set_rep, stacked
+from ._matrix import checked, each_block, get_rep, is_csr, is_dask, set_rep, stacked, summed
 from ._moments import Groups, group_sums, mean_var
+from ._slots import unshared
 
 
 @renamed("X", "data")
@@ -35,7 +36,9 @@ def scale(
     """Scale each gene to unit variance, and by default to zero mean.
 
     Drop-in replacement for ``scanpy.pp.scale``. Genes with zero variance are not divided. Subtracting the mean turns a sparse
-    matrix into a dense one. Integers become float64.
+    matrix into a dense one. Integers become float64, and half precision becomes float32. Unlike in scanpy 1.11, rounding noise in
+    the variance of a constant gene is taken for zero, repeated entries of a sparse matrix are summed first, and a matrix that
+    shares its memory with another slot of the same AnnData is copied, so that the other slot does not change.
 
     Parameters
     ----------
@@ -44,15 +47,15 @@ def scale(
     zero_center : bool
         Subtract the mean of each gene before dividing by its standard deviation.
     max_value : float, optional
-        Larger values are set to this value after scaling. With ``zero_center``, values below ``-max_value`` are also set to
-        ``-max_value``.
+        Number above 0. Larger values are set to it after scaling. With ``zero_center``, values below ``-max_value`` are also set
+        to ``-max_value``.
     copy : bool
         Leave ``data`` unchanged and return the result.
     layer, obsm : str, optional
         Layer or entry of ``obsm`` to scale; ``X`` by default.
     mask_obs : bool array of shape (cells,), or str
-        The cells to use, or the name of a boolean column of ``obs`` that marks them. Means and standard deviations are computed
-        from these cells, and only these cells are scaled. All cells by default.
+        The cells to use, or the name of a boolean column of ``obs`` that marks them; 0 and 1 are read as booleans. Means and
+        standard deviations are computed from these cells, and only these cells are scaled. All cells by default.
 
     Returns
     -------
@@ -63,14 +66,14 @@ def scale(
 
     Raises
     ------
-    ValueError
-        If the mask is not boolean, has the wrong length, or names a column that does not exist.
+    ConfigError
+        If the mask is not boolean, has the wrong length, selects no cell or names a column that does not exist, or if
+        ``max_value`` is not above 0. Also, as a ``TypeError``, if ``layer`` or ``obsm`` is given with a bare matrix, or ``data``
+        is neither AnnData nor a matrix.
     MissingKeyError
         If there is no such layer or entry of ``obsm``.
-    NotImplementedError
-        If the matrix is backed.
-    TypeError
-        If ``layer`` or ``obsm`` is given with a bare matrix.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other, or the matrix is backed (then also a ``NotImplementedError``).
 
     Examples
     --------
@@ -79,17 +82,20 @@ def scale(
     array([[-0.707,  0.   ],
            [ 0.707,  0.   ]])
     """
+    if max_value is not None:
+        need_number("max_value", max_value, above=0)
     if not isinstance(data, AnnData):
         refuse_without_anndata(layer=layer, obsm=obsm)
+        checked(data, "scale")
         mask = check_mask(data, mask_obs)
         return scaled(data, zero_center=zero_center, max_value=max_value, mask=mask, copy=copy)[0]
+    get_rep(data, "scale", layer=layer, obsm=obsm)
+    mask = check_mask(data, mask_obs)
+    refuse_backed_change(data, "scale", whole=copy)
     adata = data.copy() if copy else data
     suffix = "" if mask_obs is None else f" of {mask_obs}" if isinstance(mask_obs, str) else " with mask"
-    mask = check_mask(adata, mask_obs)
     copy_if_view(adata)
-    x = get_rep(adata, layer=layer, obsm=obsm)
-    if is_backed(x):
-        raise NotImplementedError(f"scale does not support backed matrices ({type(x)}). Load the matrix first.")
+    x = unshared(adata, get_rep(adata, "scale", layer=layer, obsm=obsm), layer=layer, obsm=obsm)
     x, adata.var[f"mean{suffix}"], adata.var[f"std{suffix}"] = scaled(
         x, zero_center=zero_center, max_value=max_value, mask=mask, copy=False
     )
@@ -109,8 +115,12 @@ def scaled(
     """
     if not zero_center and max_value is not None:
         log.info("max_value without zero_center only limits large values, not values far below the mean.")
-    if not np.issubdtype(x.dtype, np.floating):
-        x, copy = x.astype(np.float64), False
+    given, x = x, summed(x)
+    if x.dtype == np.float16 or not np.issubdtype(x.dtype, np.floating):
+        x = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
+    elif not sparse.issparse(x) and not is_dask(x):
+        copy = copy or not x.flags.writeable
+    copy = copy and x is given
     if zero_center and (sparse.issparse(x) or (is_dask(x) and sparse.issparse(x._meta))):
         warnings.warn(
             "Subtracting the mean of a sparse matrix densifies it. Use zero_center=False to keep it sparse.",
@@ -138,7 +148,7 @@ def _lazily(x: Any, mean: NDArray, std: NDArray, limit: float, zero_center: bool
     masks = da.from_array(kept[:, None], chunks=(rows.chunks[0], 1))
 
     def block(part: Any, which: NDArray) -> Any:
-        return _apply(part.copy(), mean, std, limit, zero_center, None if mask is None else which.ravel())
+        return _apply(summed(part).copy(), mean, std, limit, zero_center, None if mask is None else which.ravel())
 
     meta = np.empty((0, 0)) if zero_center and mask is None else x._meta
     return da.map_blocks(block, rows, masks, dtype=x.dtype, meta=meta, chunks=rows.chunks)

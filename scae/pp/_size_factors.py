@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from ..errors import unknown
 from ..kernels import ratios, sums
 from ..kernels.rows import Rows
+from ._arguments import need_free, need_key, note_written, refuse_backed_change
 from ._calls import copy_if_view
+from ._contract import need_counts
 from ._matrix import added, each_block, get_rep, stacked
 
 _METHODS = ("total", "median_of_ratios")
@@ -47,7 +49,7 @@ def size_factors(
     layer : str, optional
         Layer to use; ``X`` by default.
     key_added : str
-        Column of ``obs`` to write.
+        Column of ``obs`` to write. A column that scae wrote before is replaced; ``uns["scae"]["written"]`` lists what scae wrote.
     inplace : bool
         If true, write the factors to ``obs``. If false, return them.
 
@@ -60,6 +62,12 @@ def size_factors(
     ------
     MissingKeyError
         If there is no such method or layer.
+    ConfigError
+        If ``key_added`` contains a slash, or names a column that scae did not write.
+    CountsError
+        If a value is not a count.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other.
 
     References
     ----------
@@ -75,7 +83,12 @@ def size_factors(
     """
     if method not in _METHODS:
         raise unknown("method", method, _METHODS)
-    x = get_rep(adata, layer=layer)
+    x = get_rep(adata, "size_factors", layer=layer, on_disk=True)
+    if inplace:
+        need_key("key_added", key_added)
+        need_free(adata, "obs", [key_added], "key_added")
+        refuse_backed_change(adata, "size_factors", whole=False)
+    need_counts(adata, x, layer)
     if method == "total":
         factors = stacked(each_block(x, lambda block, _: sums.rows(block)[:, 0]))
     else:
@@ -87,4 +100,5 @@ def size_factors(
         return factors
     copy_if_view(adata)
     adata.obs[key_added] = factors
+    note_written(adata, "obs", [key_added], "size_factors")
     return None

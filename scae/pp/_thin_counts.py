@@ -6,11 +6,11 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from ..errors import ConfigError, CountsError
-from ..kernels import sampling, sums
+from ..errors import ConfigError
+from ..kernels import sampling
+from ._arguments import need_anndata, need_free, need_key, need_number, need_seed, note_written, refuse_backed_change
 from ._calls import copy_if_view
-from ._matrix import each_block, get_rep
-from ._sampling import check_in_memory, pointers_and_values, with_values
+from ._sampling import loaded, pointers_and_values, with_values
 
 
 def thin_counts(
@@ -38,9 +38,10 @@ def thin_counts(
     layer : str, optional
         Layer to split; ``X`` by default.
     key_train, key_test : str
-        Names of the layers to write. They add up to the counts, and have the same dtype and format.
+        Names of the layers to write. They add up to the counts, and have the same dtype and format. A layer that scae wrote
+        before is replaced; ``uns["scae"]["written"]`` lists what scae wrote.
     random_state : int
-        Seed, at least 0.
+        Seed, from 0 to 2⁶⁴ − 1.
     copy : bool
         Work on a copy of ``adata`` and return it.
 
@@ -52,13 +53,15 @@ def thin_counts(
     Raises
     ------
     ConfigError
-        If ``fraction`` is not between 0 and 1, or if ``key_train``, ``key_test`` and ``layer`` are not different.
+        If ``fraction`` is not between 0 and 1, if ``key_train``, ``key_test`` and ``layer`` are not different, if a key contains
+        a slash or names a layer that scae did not write, or if ``random_state`` is not allowed.
     CountsError
-        If a value is negative or not a whole number.
+        If a value is not a count.
     MissingKeyError
         If there is no such layer.
-    NotImplementedError
-        If the matrix is backed or a dask array.
+    MatrixError
+        If the arrays of a sparse matrix contradict each other. Also, as a ``NotImplementedError``, if the matrix is backed or a
+        dask array.
 
     References
     ----------
@@ -72,28 +75,27 @@ def thin_counts(
     >>> bool((adata.layers["train"] + adata.layers["test"] == adata.X).all())
     True
     """
-    if not 0 < fraction < 1:
-        raise ConfigError(f"fraction is {fraction!r}: give a number above 0 and below 1, e.g. 0.9.")
+    need_anndata(adata, "thin_counts")
+    if not need_number("fraction", fraction, above=0, most=1) < 1:
+        raise ConfigError("fraction is 1, which leaves nothing for the test part. Give a number above 0 and below 1, e.g. 0.9.")
+    need_key("key_train", key_train)
+    need_key("key_test", key_test)
     if key_train == key_test or layer in (key_train, key_test):
         raise ConfigError(
             f"key_train is {key_train!r}, key_test is {key_test!r} and layer is {layer!r}: give three different names, "
             "so that no layer is overwritten."
         )
-    source = get_rep(adata, layer=layer)
-    check_in_memory(source, "thin_counts")
-    if sparse.issparse(source) and not source.has_canonical_format:
-        source = source.copy()
-        source.sum_duplicates()
-    if not all(each_block(source, lambda block, _: sums.columns(block, sums.SQUARES)[1])):
-        raise CountsError(
-            "thin_counts needs raw counts, but some values are negative or not whole numbers. "
-            "Name the layer that holds the counts with layer=."
-        )
+    need_free(adata, "layers", [key_train], "key_train")
+    need_free(adata, "layers", [key_test], "key_test")
+    seed = need_seed(random_state, 64)
+    source = loaded(adata, "thin_counts", layer)
+    refuse_backed_change(adata, "thin_counts", whole=copy)
     x, indptr, values = pointers_and_values(source)
     indices = x.indices if sparse.issparse(x) else np.tile(np.arange(x.shape[1]), x.shape[0])
-    train = sampling.thin(indptr, indices, values, fraction, random_state)
+    train = sampling.thin(indptr, indices, values, fraction, seed)
     adata = adata.copy() if copy else adata
     copy_if_view(adata)
     adata.layers[key_train] = with_values(x, train, source)
     adata.layers[key_test] = with_values(x, values - train, source)
+    note_written(adata, "layers", [key_train, key_test], "thin_counts")
     return adata if copy else None

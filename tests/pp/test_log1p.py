@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scanpy as sc
+import scipy.sparse as sp
 from peers import adata_of, assert_same, assert_twins, dtypes, grid, kinds
 
 from scae import pp
+from scae.errors import ConfigError
 
 
 @kinds
@@ -27,3 +29,26 @@ def test_integers_in_chunks_are_not_truncated():
     expected = np.log1p(adata.X.toarray())
     pp.log1p(adata, chunked=True)
     np.testing.assert_allclose(adata.X.toarray(), expected)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_repeated_entries_are_summed_first(kind, dtype):
+    """A gene twice in a cell, as after merging transcripts; scanpy takes the logarithm of each part. 200 + 100 exceeds uint8."""
+    data, cells, genes = np.array([1, 200, 1, 100, 3], dtype), np.array([0, 0, 0, 0, 1]), np.array([0, 1, 0, 1, 2])
+    x = {
+        "csr": lambda: sp.csr_matrix((data, genes, [0, 4, 5]), (2, 3)),
+        "csc": lambda: sp.csr_matrix((data, genes, [0, 4, 5]), (2, 3)).tocsc(),
+        "coo": lambda: sp.coo_matrix((data, (cells, genes)), (2, 3)),
+    }[kind]()
+    assert x.nnz == 5
+    np.testing.assert_allclose(pp.log1p(x, copy=True).toarray(), np.log1p([[2.0, 300, 0], [0, 0, 3]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("base", [0, 1, -2, np.nan, np.inf, "e"])
+def test_impossible_bases_are_refused(base):
+    adata = adata_of()
+    before = adata.copy()
+    with pytest.raises(ConfigError, match="base is"):
+        pp.log1p(adata, base=base)
+    assert_same(adata, before)

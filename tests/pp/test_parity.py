@@ -76,7 +76,7 @@ def test_random_matrices(values, kind, dtype):
     assert_twins(pp.normalize_total, sc.pp.normalize_total, adata, target_sum=10)
     assert_twins(pp.log1p, sc.pp.log1p, adata, base=10)
     assert_twins(pp.scale, sc.pp.scale, adata, zero_center=False, max_value=2)
-    assert_twins(pp.downsample_counts, sc.pp.downsample_counts, adata, counts_per_cell=3)
+    assert_twins(pp.downsample_counts, sc.pp.downsample_counts, adata[:1].copy(), counts_per_cell=3)
 
 
 def test_int64_indices_and_sparse_arrays_give_the_same_results():

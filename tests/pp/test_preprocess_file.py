@@ -16,6 +16,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from peers import LIMITS, adata_of, assert_recipes_agree, assert_same, read, recipe_by_scanpy, stored
+from test_recipe import NOT_COUNTS, WRONG
 
 from scae import pp
 from scae.cli import preprocess as command
@@ -114,6 +115,53 @@ def test_no_cell_left_raises_and_writes_no_file(tmp_path):
     with pytest.raises(CountsError, match="lower min_genes"):
         pp.preprocess_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", percent_top=())
     assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_options_are_refused_as_by_the_recipe(tmp_path, name):
+    options, error, message = WRONG[name]
+    adata = adata_of()
+    adata.obs["gaps"] = [None] * 100 + ["x"] * 20
+    path = stored(tmp_path, adata, "h5ad")
+    with pytest.raises(error, match=message):
+        pp.preprocess_file(path, tmp_path / "out.h5ad", **{"min_genes": 1, "min_cells": 1} | options)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.h5ad"]
+
+
+@pytest.mark.parametrize("name", NOT_COUNTS)
+@pytest.mark.parametrize("blocks", [1, 10**5])
+def test_values_that_are_not_counts_are_refused_as_by_the_recipe(tmp_path, monkeypatch, name, blocks):
+    monkeypatch.setattr("scae.pp._preprocess_file._BLOCKS_ALIVE", blocks)
+    adata = adata_of("csr", "float64")
+    NOT_COUNTS[name](adata)
+    path, said = stored(tmp_path, adata, "h5ad"), []
+    with pytest.raises(CountsError) as raised:
+        pp.preprocess_file(path, tmp_path / "out.h5ad", min_genes=0, min_cells=0)
+    said.append(str(raised.value))
+    with pytest.raises(CountsError) as raised:
+        pp.recipe(adata, min_genes=0, min_cells=0)
+    said.append(str(raised.value))
+    assert said[0] == said[1] if blocks == 1 else "(cells 0 to " in said[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["in.h5ad"]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "float64"])
+def test_counts_keep_their_dtype_and_every_bit(tmp_path, dtype):
+    adata = adata_of("csr", dtype, n=300)
+    if dtype in ("int32", "int64", "float64"):
+        adata.X.data[::5] += 2**24 + 1
+    path, out = stored(tmp_path, adata, "h5ad"), tmp_path / "out.h5ad"
+    pp.preprocess_file(path, out, n_top_genes=30, **LIMITS)
+    pp.recipe(adata, n_top_genes=30, **LIMITS)
+    result = read(out)
+    assert result.layers["counts"].dtype == adata.layers["counts"].dtype == dtype
+    assert (result.layers["counts"] != adata.layers["counts"]).nnz == 0
+
+
+@pytest.mark.parametrize("wrong", [None, 3, adata_of(n=5)], ids=["None", "number", "AnnData"])
+def test_what_is_not_a_path_is_refused(tmp_path, wrong):
+    with pytest.raises(ConfigError, match="needs paths of files"):
+        pp.preprocess_file(wrong, tmp_path / "out.h5ad")
 
 
 def test_a_truncated_file_is_named(tmp_path):

@@ -9,7 +9,7 @@ from anndata import AnnData
 from peers import adata_of, assert_same, dense, kinds
 
 from scae import pp
-from scae.errors import MissingKeyError
+from scae.errors import ConfigError, MissingKeyError
 
 
 @kinds
@@ -33,3 +33,13 @@ def test_an_empty_matrix_has_size_factors_of_0():
     pp.size_factors(adata)
     assert (adata.obs["size_factors"] == 0).all()
     assert_same(adata.X, sp.csr_matrix((5, 4), dtype="float32"))
+
+
+def test_a_column_of_the_user_is_not_overwritten_but_one_of_ours_is():
+    adata = adata_of()
+    pp.size_factors(adata)
+    pp.size_factors(adata, "median_of_ratios")
+    with pytest.raises(ConfigError, match=r"obs\['batch'\] already exists"):
+        pp.size_factors(adata, key_added="batch")
+    with pytest.raises(ConfigError, match="must not contain '/'"):
+        pp.size_factors(adata, key_added="a/b")

@@ -8,7 +8,7 @@ from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from peers import KINDS, adata_of, dense
+from peers import KINDS, adata_of, dense, read, stored
 from scipy import stats
 
 from scae import pp
@@ -61,9 +61,44 @@ def test_wrong_options_raise(options, error):
         pp.thin_counts(adata_of(), **options)
 
 
-@pytest.mark.parametrize("value", [0.5, -1.0, np.nan])
-def test_values_that_are_not_counts_raise(value):
+@pytest.mark.parametrize("value", [0.5, -1.0, np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("verb", [pp.thin_counts, pp.size_factors, pp.rank_by_deviance])
+def test_values_that_are_not_counts_raise(value, verb):
     adata = adata_of()
     adata.X.data[3] = value
     with pytest.raises(CountsError):
+        verb(adata)
+    assert (list(adata.layers), list(adata.uns), list(adata.obs)) == ([], [], ["batch", "mask"])
+
+
+@pytest.mark.parametrize("key", ["train", "test"])
+def test_a_layer_of_the_user_is_not_overwritten_but_one_of_ours_is(tmp_path, key):
+    adata = adata_of()
+    adata.layers[key] = mine = np.ones(adata.shape, "float32")
+    with pytest.raises(ConfigError, match=rf"layers\['{key}'\] already exists.*del adata.*key_{key}="):
         pp.thin_counts(adata)
+    np.testing.assert_array_equal(adata.layers[key], mine)
+    del adata.layers[key]
+    pp.thin_counts(adata)
+    adata = read(stored(tmp_path, adata, "h5ad"))  # the record survives a file
+    pp.thin_counts(adata, random_state=1)
+    np.testing.assert_array_equal(dense(adata.layers["train"]) + dense(adata.layers["test"]), dense(adata.X))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key_train": "a/b"},
+        {"key_test": "a/b"},
+        {"key_train": ""},
+        {"random_state": -1},
+        {"random_state": 2**64},
+        {"fraction": np.nan},
+    ],
+    ids=str,
+)
+def test_keys_and_seeds_out_of_range_are_refused(wrong):
+    adata = adata_of()
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        pp.thin_counts(adata, **wrong)
+    assert list(adata.layers) == []
