@@ -85,7 +85,8 @@ def preprocess_file(
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> counts = np.random.default_rng(0).poisson(1.0, (60, 40)).astype("float32")
     >>> anndata.AnnData(counts).write_h5ad(folder / "in.h5ad")
-    >>> summary = preprocess_file(folder / "in.h5ad", folder / "out.h5ad", min_genes=5, n_top_genes=10, percent_top=())
+    >>> options = {"min_genes": 5, "n_top_genes": 10, "percent_top": (), "flavor": "seurat_v3"}
+    >>> summary = preprocess_file(folder / "in.h5ad", folder / "out.h5ad", **options)
     >>> summary["cells"], summary["genes"], summary["highly_variable"]
     ([60, 60], [40, 40], 10)
     """

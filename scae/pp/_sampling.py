@@ -47,7 +47,8 @@ def with_values(x: Any, values: NDArray[np.float64], like: Any) -> Any:
 
     The dtype is also that of ``like``, unless a count does not fit.
     """
-    values = exactly(values.copy(), like.dtype)  # a copy, because explicit zeros are removed in place
+    given, values = values, exactly(values, like.dtype)
+    values = values.copy() if values is given else values  # explicit zeros are removed in place
     if not sparse.issparse(x):
         return values.reshape(x.shape)
     new = type(x)((values, x.indices.copy(), x.indptr.copy()), shape=x.shape)
