@@ -14,15 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from ..errors import ModelFileError
+from .sizes import ASK, Allowance, check_pointers, check_sparse, declared
 
 _DEPTH = 64  # groups within groups
-_FREE = 64 << 20  # bytes that any file may declare
-_RATIO = 1000  # bytes declared per byte stored: the most that gzip compresses
-_IN_BLOCKS = ("X", "layers", "raw", "obsp", "varp")  # of these, a file that is opened has only blocks in memory
-_ASK = "Ask for the file again, from someone you trust."
 _LINK = "Copy what it links to into the file, or ask for such a file."
 
 
@@ -73,7 +69,7 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
             raise ModelFileError(f"{path}: {fault}") from fault
         except OSError as fault:
             kind = "a zarr store" if folder else "h5ad"
-            raise OSError(f"{path} cannot be read as {kind} ({fault}). Check that it is whole.") from fault
+            raise OSError(f"{path} cannot be read as {kind} ({fault}). Check that it is a whole file.") from fault
         yield root
 
 
@@ -98,7 +94,7 @@ def refuse_links(file: h5py.File, *, loaded: bool = True) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> with h5py.File(Path(tempfile.mkdtemp()) / "a.h5", "w") as file:
+    >>> with h5py.File(Path(tempfile.mkdtemp()) / "a.h5", "w") as file:  # doctest: +ELLIPSIS
     ...     file["passwords"] = h5py.ExternalLink("/etc/passwd", "/")
     ...     refuse_links(file)
     Traceback (most recent call last):
@@ -111,45 +107,7 @@ def refuse_links(file: h5py.File, *, loaded: bool = True) -> None:
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as fault:  # h5py's own, for damaged files
         if isinstance(fault, ModelFileError):
             raise
-        raise ModelFileError(f"{file.filename} is damaged ({str(fault).splitlines()[0]}). {_ASK}") from fault
-
-
-class Allowance:
-    """How much a file of a given size may declare.
-
-    Parameters
-    ----------
-    stored : int
-        Size of the file or store, bytes.
-    loaded : bool
-        All of it will be in memory; otherwise matrices are read block by block.
-    """
-
-    def __init__(self, stored: int, loaded: bool) -> None:
-        self.stored, self.loaded = stored, loaded
-        self.memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        self.all, self.at_once = 0, 0
-        self.objects = 0
-
-    def charge(self, place: str, size: int) -> None:
-        """Count an object that is declared to have so many bytes.
-
-        Raises
-        ------
-        ModelFileError
-            If it is more than the file may declare.
-        """
-        self.all += size
-        if self.loaded or place.strip("/").split("/")[0] not in _IN_BLOCKS or place.endswith("/indptr"):
-            self.at_once += size
-        allowed = max(_FREE, _RATIO * self.stored)
-        if self.all > allowed or self.at_once > self.memory:
-            raise ModelFileError(
-                f"{place} makes {self.all:.3g} bytes of a file of {self.stored}; allowed: {min(allowed, self.memory):.3g}. {_ASK}"
-            )
-        self.objects += 1
-        if self.objects > 10_000 + self.stored // 16:  # the same few objects again and again, through links inside the file
-            raise ModelFileError(f"{place}: links inside the file make it endless. {_ASK}")
+        raise ModelFileError(f"{file.filename} is damaged ({str(fault).splitlines()[0]}). {ASK}") from fault
 
 
 class _Walk:
@@ -164,7 +122,7 @@ class _Walk:
         """Look at all that is in a group."""
         address = h5py.h5o.get_info(group.id).addr
         if address in self.above or depth > _DEPTH:
-            raise ModelFileError(f"{place[:200]}: groups contain themselves, or are more than {_DEPTH} deep. {_ASK}")
+            raise ModelFileError(f"{place[:200]}: groups contain themselves, or are more than {_DEPTH} deep. {ASK}")
         if self.allowance is None and address in self.seen:
             return
         self.seen.add(address)
@@ -176,9 +134,9 @@ class _Walk:
         self.above.pop()
         encoding = group.attrs.get("encoding-type") if self.allowance is not None else None
         if self.allowance is not None and isinstance(encoding, str) and encoding in ("csr_matrix", "csc_matrix"):
-            _check_sparse(group, place, encoding)
+            check_sparse(group, place, encoding)
             if not self.allowance.loaded:  # what reads a matrix block by block relies on them
-                _check_pointers(group["indptr"][:], len(group["data"]), place)
+                check_pointers(group["indptr"][:], len(group["data"]), place)
 
     def link(self, group: h5py.Group, name: str, place: str, depth: int) -> None:
         """Look at what a name stands for, without going outside the file."""
@@ -196,7 +154,7 @@ class _Walk:
         elif isinstance(found, h5py.Dataset):
             _check_dataset(found, place)
             if self.allowance is not None:
-                self.allowance.charge(place, _declared(found))
+                self.allowance.charge(place, declared(found))
 
 
 def _check_dataset(data: h5py.Dataset, place: str) -> None:
@@ -206,43 +164,6 @@ def _check_dataset(data: h5py.Dataset, place: str) -> None:
     if layout.get_external_count():
         other = os.fsdecode(layout.get_external(0)[0])
         raise ModelFileError(f"{place} has its values in another file ({other!r}). {_LINK}")
-
-
-def _declared(data: h5py.Dataset) -> int:
-    """Bytes of all values in memory, or of one chunk if that is more."""
-    space, kind = data.id.get_space(), data.id.get_type()
-    each = kind.get_size()
-    if kind.detect_class(h5py.h5t.VLEN) or (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()):
-        each += 64
-        if not data.id.get_storage_size() and isinstance(data.fillvalue, bytes | str):
-            each += len(data.fillvalue)
-    n = 0 if space.get_simple_extent_type() == h5py.h5s.NULL else math.prod(space.get_simple_extent_dims())
-    return each * max(n, math.prod(data.chunks) if data.chunks and n else 0)
-
-
-def _check_sparse(group: Any, place: str, encoding: str) -> None:
-    """Compare the declared shape of a sparse matrix with its arrays."""
-    shape = np.asarray(group.attrs.get("shape", ())).tolist()
-    arrays: list[Any] = [group.get(name) for name in ("indptr", "indices", "data")]
-    if len(shape) != 2 or not all(len(getattr(a, "shape", None) or ()) == 1 for a in arrays):
-        raise ModelFileError(f"{place} is no sparse matrix: it lacks a shape or one of its three arrays. {_ASK}")
-    indptr, indices, _ = arrays
-    n, (n_pointers, n_indices, n_values) = shape[0 if encoding == "csr_matrix" else 1], [a.shape[0] for a in arrays]
-    if n_pointers != n + 1 or n_indices != n_values or min(shape) < 0:
-        raise ModelFileError(
-            f"{place} declares shape {tuple(shape)}, but holds {n_pointers} row or column pointers, {n_indices} indices and "
-            f"{n_values} values. {_ASK}"
-        )
-    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
-        raise ModelFileError(f"{place} has pointers or indices that are not whole numbers. {_ASK}")
-
-
-def _check_pointers(indptr: np.ndarray, n_values: int, place: str) -> None:
-    """Refuse row pointers that lead outside the values, where compiled code would follow them."""
-    if indptr[0] != 0 or indptr[-1] != n_values or (indptr[1:] < indptr[:-1]).any():
-        raise ModelFileError(
-            f"{place} has pointers that do not rise from 0 to its {n_values} values. Rebuild the matrix from its source."
-        )
 
 
 # ---- zarr
@@ -271,7 +192,7 @@ def refuse_store_links(path: str | Path) -> int:
     >>> import tempfile
     >>> store = Path(tempfile.mkdtemp())
     >>> (store / "0").symlink_to("/etc/passwd")
-    >>> refuse_store_links(store)
+    >>> refuse_store_links(store)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     scae.errors.ModelFileError: 0 is a link out of the store ('/etc/passwd'). Copy what it links to ...
@@ -289,7 +210,7 @@ def refuse_store_links(path: str | Path) -> int:
                 if file.is_dir():
                     raise ModelFileError(f"{where} is a link to a folder. {_LINK}")
             if target.exists() and not (target.is_file() or target.is_dir()):
-                raise ModelFileError(f"{where} is not an ordinary file. {_ASK}")
+                raise ModelFileError(f"{where} is not an ordinary file. {ASK}")
             size += target.stat().st_size if target.is_file() else 0
     return size
 
@@ -319,6 +240,6 @@ def refuse_large(root: Any, allowance: Allowance) -> None:
         allowance.charge(f"/{place}", each * max(math.prod(item.shape), math.prod(chunk) if math.prod(item.shape) else 0))
     for place, item in items:
         if not hasattr(item, "shape") and item.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
-            _check_sparse(item, f"/{place}", item.attrs["encoding-type"])
+            check_sparse(item, f"/{place}", item.attrs["encoding-type"])
             if not allowance.loaded:
-                _check_pointers(item["indptr"][:], item["data"].shape[0], f"/{place}")
+                check_pointers(item["indptr"][:], item["data"].shape[0], f"/{place}")
