@@ -38,9 +38,9 @@ def read_config(config: Mapping[str, Any], *, default: str = "vae", where: str =
     config
         ``preset`` (a name), ``spec`` (kind of part → name or fields) and ``plan`` (fields of :class:`TrainPlan`); each may
         be left out. The plain form of a preset, and what ``scae select`` writes, are such configurations too.
-    default
+    default : str
         The preset where none is named.
-    where
+    where : str
         Put before the path in messages, e.g. ``"model."``.
 
     Raises

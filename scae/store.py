@@ -30,9 +30,9 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
 
     Parameters
     ----------
-    path
+    path : str or Path
         The model file.
-    device
+    device : str
         Where its weights are to live: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is one.
 
     Returns

@@ -43,9 +43,9 @@ def summarize(table: pd.DataFrame, order: str = "n_parameters") -> pd.DataFrame:
 
     Parameters
     ----------
-    table
+    table : DataFrame
         What :func:`cross_validate` returned.
-    order
+    order : str
         Column by which candidates are ordered, see :func:`choose`.
 
     Returns
@@ -102,9 +102,9 @@ def choose(table: pd.DataFrame, *, order: str = "n_parameters") -> Choice:
 
     Parameters
     ----------
-    table
+    table : DataFrame
         What :func:`cross_validate` returned, or the same table read from a CSV file.
-    order
+    order : str
         What "simple" means: few ``"n_parameters"``, a small ``"n_latent"`` or few ``"seconds"``. Ties go to the higher score.
 
     Returns

@@ -61,20 +61,20 @@ def cross_validate(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes, raw counts. Nothing is written unless ``key_added`` is given.
-    specs
+    specs : dict, or sequence of str
         Candidates: a dict from names of your choice to presets, specifications or names of presets (:func:`grid` makes one),
         or a list of names of presets.
-    n_splits
+    n_splits : int
         Number of random splits of the molecules; all candidates use the same splits.
-    n_seeds
+    n_seeds : int
         Number of fits per candidate and split, with seeds ``random_state``, ``random_state + 1``, ….
-    train_share
+    train_share : float
         Share of the molecules used for training, between 0 and 1.
-    key_added
+    key_added : str, optional
         ``uns`` key in which to store the table (one array per column) and the choice (JSON); None: store nothing.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 

@@ -39,30 +39,30 @@ def denoise(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes, raw counts.
-    model
+    model : str, Preset, ModelSpec or Autoencoder
         As in :func:`scae.tl.embed`. The default differs from that of ``embed``: a smaller KL weight and a deeper decoder predict
         held-out molecules better, but do not give the best clusters.
-    kind
+    kind : str
         ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts at a library size of
         ``library_size``. ``"sample"``: one draw from the posterior predictive distribution, to check the model against the data.
         ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] of counts X at a library size of ``library_size``, to compare with mean
         log-normalised values of cells of that depth (log1p of the expected count is larger). It needs a likelihood of
         molecules, and is exact to about 1e-7.
-    key_added
+    key_added : str
         Layer to write; with ``genes``, the ``obsm`` key.
-    library_size
+    library_size : float
         Library size for ``kind="rate"`` and ``kind="log_mean"``, in counts.
-    n_samples
+    n_samples : int
         Number of draws of a random latent over which the mean is averaged; 0 decodes the mean of the latent (no worse in our
         benchmarks).
-    genes
+    genes : str or sequence of str, optional
         Write only these genes, as a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with the corruption
         ``gene_dropout`` can also predict genes that ``adata`` lacks.
-    at_batch
+    at_batch : str, optional
         Decode every cell as if it came from this level of ``batch_key``; None: from its own batch.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 

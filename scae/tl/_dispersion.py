@@ -25,15 +25,15 @@ def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersi
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the model's genes.
-    model
+    model : Autoencoder
         A fitted model with a negative-binomial likelihood.
-    key_added
+    key_added : str
         Key to write. For one dispersion per gene, a ``var`` column. For one per gene and batch, a DataFrame in ``varm`` with one
         column per batch. Both are float32 and NaN for genes that are not modelled. For one per cell and gene, a float32 array
         ``(cells, modelled genes)`` in ``obsm``.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
 
     Raises

@@ -25,17 +25,17 @@ def embed(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes, raw counts.
-    model
+    model : str, Preset, ModelSpec or Autoencoder
         The name of a preset, a preset or a specification, which is fitted and then applied; or a fitted model, which is applied.
         A fitted model matches genes by name (if it was fitted with the corruption ``gene_dropout``, some may be missing), and
         takes no other keyword below than ``layer``.
-    key_added
+    key_added : str
         ``obsm`` key to write.
-    with_sd
+    with_sd : bool
         Also write the posterior standard deviation to ``obsm[f"{key_added}_sd"]``, zero for a latent without one.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
 

@@ -88,9 +88,9 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes, raw counts (CSR, CSC or dense; integers or floats; may be a view).
-    model
+    model : str, Preset or ModelSpec
         The name of a preset (:func:`scae.presets.names` lists them), a preset or a specification.
     %(keywords)s
 
@@ -173,13 +173,13 @@ def fitted(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells × genes.
-    model
+    model : str, Preset, ModelSpec or Autoencoder
         The name of a preset, a preset, a specification or a fitted model.
     keywords
         Those of :func:`fit`; with a fitted model, only ``layer``.
-    may_lack
+    may_lack : bool
         Accept cells without some of the model's genes, if the model was trained with hidden genes.
     progress
         As in :func:`scae.train.fit`.

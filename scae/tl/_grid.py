@@ -17,7 +17,7 @@ def grid(base: str | Preset | ModelSpec, **options: Sequence[Any]) -> dict[str, 
 
     Parameters
     ----------
-    base
+    base : str, Preset or ModelSpec
         The name of a preset, a preset or a specification.
     options
         Values to try per option. Options are named as on the command line, with underscores: ``bottleneck_dim=[8, 32]``,

@@ -18,13 +18,13 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the model's genes.
-    model
+    model : Autoencoder
         A fitted model with a linear decoder, such as ``ldvae``, ``sparse``, ``pca`` or the default of ``embed``.
-    key_added
+    key_added : str
         ``varm`` key to write: ``(genes, dim)`` float32, one column per latent dimension, NaN for genes that are not modelled.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
 
     Raises

@@ -23,17 +23,17 @@ def score(
 
     Parameters
     ----------
-    adata
+    adata : AnnData
         Cells with the model's genes.
-    model
+    model : Autoencoder
         A fitted model.
-    key_added
+    key_added : str
         ``obs`` column to write.
-    n_samples
+    n_samples : int
         Number of draws of a random latent over which the ELBO is averaged.
-    layer
+    layer : str, optional
         Layer that holds the counts; None for the one to which the model was fitted.
-    overwrite
+    overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
 
     Returns
