@@ -178,8 +178,8 @@ def _options_of_kind(kind: str, path: tuple[str, ...]) -> dict[str, ModelOption]
     """The fields of all parts of a kind; parts share the options that they have in common."""
     owners: dict[str, list[str]] = {}
     found: dict[str, Field] = {}
-    for part in parts.names(kind):
-        for name, field in fields(parts.find(kind, part)).items():
+    for part, cls in parts.of_kind(kind).items():
+        for name, field in fields(cls).items():
             owners.setdefault(name, []).append(part)
             found[name] = field
     return {f"{kind}_{name}": ModelOption((*path, name), field, tuple(owners[name])) for name, field in found.items()}
@@ -244,7 +244,7 @@ def nested_kinds() -> dict[str, str]:
     """Kinds of parts that are fields of other parts (under the name of their kind), with the kind of their owner."""
     owners: dict[str, str] = {}
     for owner in _kinds().values():
-        for name in parts.names(owner):
-            nested = [field.kind for field in fields(parts.find(owner, name)).values() if field.kind is not None]
+        for cls in parts.of_kind(owner).values():
+            nested = [field.kind for field in fields(cls).values() if field.kind is not None]
             owners |= dict.fromkeys(nested, owner)
     return owners

@@ -8,7 +8,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any
 
@@ -172,6 +172,12 @@ def fields(cls: Any) -> dict[str, Field]:
             f.name: Field(name=f.name, hint=hints[f.name], default=f.default, **(f.metadata or plain)) for f in declared
         }
     return _fields[cls]
+
+
+def read_fields(cls: Any, values: Mapping[str, Any], where: str, build: Callable[..., Any]) -> dict[str, Any]:
+    """Checked values of some fields of a record class; the path of each is ``where`` and its name, see :meth:`Field.read`."""
+    declared = fields(cls)
+    return {name: declared[name].read(value, f"{where}{name}", build) for name, value in values.items()}
 
 
 def convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:

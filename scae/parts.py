@@ -22,7 +22,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
 from .errors import ConfigError, MissingKeyError, unknown
-from .fields import fields, option
+from .fields import fields, option, read_fields
 
 T = TypeVar("T")
 _catalogue: dict[str, dict[str, type]] = {}
@@ -41,9 +41,8 @@ def record(cls: type[T]) -> type[T]:
     between_fields = cls.__dict__.get("__post_init__")
 
     def check(self: Any) -> None:
-        head = label(cls)
-        for name, field in fields(cls).items():
-            object.__setattr__(self, name, field.read(getattr(self, name), f"{head}: {name}", build))
+        for name, value in read_fields(cls, vars(self), f"{label(cls)}: ", build).items():
+            object.__setattr__(self, name, value)
         if between_fields is not None:
             between_fields(self)
 
@@ -112,6 +111,11 @@ def names(kind: str) -> tuple[str, ...]:
     if kind not in kinds():
         raise unknown("kind of part", kind, _catalogue)
     return tuple(sorted(_catalogue[kind]))
+
+
+def of_kind(kind: str) -> dict[str, type]:
+    """The classes of all parts of a kind by name, sorted."""
+    return {name: _catalogue[kind][name] for name in names(kind)}
 
 
 def find(kind: str, name: str) -> type:
@@ -198,10 +202,10 @@ def build(target: type | str, plain: Any, where: str = "", base: Any = None) -> 
         cls, values = target, _mapping(plain, where or label(target), "a mapping of fields")
     declared = fields(cls)
     start = {name: getattr(base, name) for name in declared} if type(base) is cls else {}
-    for name, value in values.items():
+    for name in values:
         if name not in declared:
             raise located(where or label(cls), unknown("field", name, declared))
-        start[name] = declared[name].read(value, f"{where}.{name}" if where else f"{label(cls)}: {name}", build)
+    start |= read_fields(cls, values, f"{where}." if where else f"{label(cls)}: ", build)
     missing = [name for name, field in declared.items() if field.default is MISSING and name not in start]
     if missing:
         raise ConfigError(f"{where or label(cls)} has no {' and no '.join(map(repr, missing))}.")

@@ -32,7 +32,7 @@ def json_schema() -> dict[str, Any]:
     spec = fields(ModelSpec)
     kinds = [*(str(f.kind) for f in spec.values()), *nested_kinds()]
     changes = {name: {"description": f.doc, "if": _NAMELESS, "else": _ref(str(f.kind))} for name, f in spec.items()}
-    found = {f"{k}.{n}": _record_schema(parts.find(k, n), n) for k in kinds for n in parts.names(k)}
+    found = {f"{k}.{n}": _record_schema(cls, n) for k in kinds for n, cls in parts.of_kind(k).items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "scae model",

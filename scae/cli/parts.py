@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return json_schema()
     kinds = [args.kind] if args.kind else [*fields(ModelSpec), *config.nested_kinds()]
-    listed = {kind: {name: parts.summary(parts.find(kind, name)) for name in parts.names(kind)} for kind in kinds}
+    listed = {kind: {name: parts.summary(cls) for name, cls in parts.of_kind(kind).items()} for kind in kinds}
     if not args.json:
         for kind, lines in listed.items():
             _show(kind, lines, with_fields=bool(args.kind))

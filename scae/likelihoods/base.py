@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import log_softmax, softplus
 
 from ..errors import ConfigError
-from ..parts import find, names
+from ..parts import of_kind
 from ..records import Counts, GeneStatistics
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
@@ -99,7 +99,7 @@ class Likelihood(ABC):
             If it is not one; lists those that are.
         """
         if not self.of_molecules:
-            able = ", ".join(name for name in names("likelihood") if find("likelihood", name).of_molecules)  # type: ignore[attr-defined]
+            able = ", ".join(name for name, cls in of_kind("likelihood").items() if cls.of_molecules)  # type: ignore[attr-defined]
             raise ConfigError(
                 f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these, or use kind='mean'."
             )
