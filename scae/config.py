@@ -35,7 +35,7 @@ def read_config(config: Mapping[str, Any], *, default: str = "vae", where: str =
 
     Parameters
     ----------
-    config
+    config : dict
         ``preset`` (a name), ``spec`` (kind of part → name or fields) and ``plan`` (fields of :class:`TrainPlan`); each may
         be left out. The plain form of a preset, and what ``scae select`` writes, are such configurations too.
     default : str
@@ -190,9 +190,9 @@ def with_options(base: Preset, options: Mapping[str, Any]) -> Preset:
 
     Parameters
     ----------
-    base
+    base : Preset
         Where to start.
-    options
+    options : dict
         Values by name: a kind of part (``likelihood``), a field of that part (``bottleneck_dim``), a field of the plan
         (``epochs``). A part with another name starts at its own defaults.
 

@@ -177,11 +177,11 @@ def fitted(
         Cells × genes.
     model : str, Preset, ModelSpec or Autoencoder
         The name of a preset, a preset, a specification or a fitted model.
-    keywords
+    keywords : dict
         Those of :func:`fit`; with a fitted model, only ``layer``.
     may_lack : bool
         Accept cells without some of the model's genes, if the model was trained with hidden genes.
-    progress
+    progress : bool, optional
         As in :func:`scae.train.fit`.
     """
     options = FitOptions.read(keywords)
