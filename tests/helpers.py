@@ -28,6 +28,8 @@ from scae.source import CountMatrix
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 QUICK = TrainPlan(epochs=1, min_steps=12, max_steps=12, batch_size=64)
+# source of an expression: the peak memory of its process in bytes; ru_maxrss may be that of the process it was forked from
+PEAK = 'int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024'
 
 
 def run_python(code: str, *, timeout: float = 120.0, **env: str) -> str:

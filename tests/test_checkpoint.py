@@ -132,9 +132,13 @@ def test_the_second_signal_stops_at_once(monkeypatch):
         step(self)
 
     monkeypatch.setattr(Run, "_step", twice)
-    with pytest.raises(KeyboardInterrupt):
-        run(SPECS["gaussian"], PLANS["default"])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(SPECS["gaussian"], PLANS["default"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_users_own_handler_is_left_alone(monkeypatch):
