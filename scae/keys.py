@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -157,7 +157,10 @@ def read_keys(keywords: Mapping[str, Any]) -> DataKeys:
             raise TypeError(f"unexpected keyword argument {name!r}; the data keys are {', '.join(KEYWORDS)}.")
     for name in ("categorical_covariates", "continuous_covariates"):
         if name in values:
-            values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
+            given = values[name]
+            if not isinstance(given, Iterable):
+                raise ConfigError(f"{name} is {given!r}; allowed: names of columns of obs.")
+            values[name] = (given,) if isinstance(given, str) else tuple(given)
     mask = values.get("mask_var")
     if mask is not None and not isinstance(mask, str):
         array = np.asarray(mask)

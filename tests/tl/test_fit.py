@@ -117,6 +117,8 @@ def test_the_signature_and_the_help_list_every_keyword(verb):
         ({"layer": 3}, "layer is 3"),
         ({"batch_key": ["batch"]}, "batch_key is ['batch']"),
         ({"mask_var": 3}, "mask_var has dtype"),
+        ({"categorical_covariates": 3}, "categorical_covariates is 3; allowed: names of columns of obs"),
+        ({"continuous_covariates": None}, "continuous_covariates is None"),
     ],
 )
 @pytest.mark.parametrize("verb", VERBS)
