@@ -59,7 +59,7 @@ class CheckpointError(ScaeError, ValueError):
 
 
 class ModelFileError(ScaeError, ValueError):
-    """A model file is truncated, altered, or not a scae model."""
+    """A model file, h5ad file or zarr store is truncated, altered, or of another format."""
 
 
 class OutputError(ScaeError, OSError):
@@ -94,4 +94,4 @@ def unknown(what: str, name: object, known: Iterable[object], *, hint: str = "")
     meant = f" did you mean {' or '.join(map(repr, close))}?" if close else ""
     shown = ", ".join(map(repr, names[:20])) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
     listed = f" Known: {shown}." if names else " There is none."
-    return MissingKeyError(f"unknown {what} {name!r}:{meant}{listed}" + (f" {hint}" if hint else ""))
+    return MissingKeyError(f"unknown {what} {name!r}{':' if meant else '.'}{meant}{listed}" + (f" {hint}" if hint else ""))

@@ -45,9 +45,8 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
     Raises
     ------
     ModelFileError
-        As :func:`refuse_links`, or if it is a device or a named pipe, which it might take for ever to open.
-    OSError
-        If it is not a whole HDF5 file.
+        As :func:`refuse_links`; if it is truncated or of another format; or if it is a device or a named pipe, which it might take
+        for ever to open.
     """
     place = Path(path)
     if not (place.is_dir() if folder else place.is_file()):
@@ -68,8 +67,8 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
         except ModelFileError as fault:
             raise ModelFileError(f"{path}: {fault}") from fault
         except OSError as fault:
-            kind = "a zarr store" if folder else "h5ad"
-            raise OSError(f"{path} cannot be read as {kind} ({fault}). Check that it is a whole file.") from fault
+            kind = "zarr store" if folder else "h5ad file"
+            raise ModelFileError(f"{path} cannot be read ({fault}). It must be a whole {kind}.") from fault
         yield root
 
 

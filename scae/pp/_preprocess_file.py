@@ -76,8 +76,8 @@ def preprocess_file(
         If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
         If the source does not exist or has no ``X``, or a column does not exist.
-    OSError
-        If the source is not a complete h5ad file.
+    ModelFileError
+        If the source is truncated or of another format, links to other files, or declares far more than it holds.
 
     Examples
     --------

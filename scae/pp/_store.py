@@ -40,9 +40,7 @@ def open_read(path: Path, *, allow_links: bool = False) -> Iterator[Any]:
     MissingKeyError
         If the path does not exist.
     ModelFileError
-        If it links to other files, or declares far more than it holds.
-    OSError
-        If the file is not a complete h5ad file.
+        If it is truncated or of another format, links to other files, or declares far more than it holds.
     """
     if not path.exists():
         raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")

@@ -21,7 +21,7 @@ from test_recipe import NOT_COUNTS, WRONG
 
 from scae import pp
 from scae.cli import preprocess as command
-from scae.errors import ConfigError, CountsError, MissingKeyError
+from scae.errors import ConfigError, CountsError, MissingKeyError, ModelFileError
 
 ROOT = Path(__file__).parents[2]
 PBMC = ROOT.parent / "shared" / "data" / "pbmc3k.h5ad"
@@ -168,7 +168,7 @@ def test_a_truncated_file_is_named(tmp_path):
     whole, cut = tmp_path / "whole.h5ad", tmp_path / "cut.h5ad"
     AnnData(sp.csr_matrix(np.eye(5, dtype=np.float32))).write_h5ad(whole)
     cut.write_bytes(whole.read_bytes()[:2000])
-    with pytest.raises(OSError, match=r"cut\.h5ad cannot be read as h5ad .*whole file"):
+    with pytest.raises(ModelFileError, match=r"cut\.h5ad cannot be read .*whole h5ad file"):
         pp.preprocess_file(cut, tmp_path / "out.h5ad")
     assert not (tmp_path / "out.h5ad").exists()
 
