@@ -123,6 +123,7 @@ def test_checkpoints_of_another_fit_are_refused(change, said, tmp_path):
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+@pytest.mark.usefixtures("python_handlers")
 def test_the_second_signal_stops_at_once(monkeypatch):
     step = Run._step
 
@@ -132,13 +133,9 @@ def test_the_second_signal_stops_at_once(monkeypatch):
         step(self)
 
     monkeypatch.setattr(Run, "_step", twice)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run(SPECS["gaussian"], PLANS["default"])
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        run(SPECS["gaussian"], PLANS["default"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_users_own_handler_is_left_alone(monkeypatch):

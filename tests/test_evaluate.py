@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
-from helpers import counts_like
 from protocol import means, poisson_deviance
 
 from scae import evaluate
-
-
-@pytest.fixture
-def fold(rng):
-    dense = counts_like(rng, 700, 40)
-    dense[5] = 0
-    x = sp.csr_matrix(dense)
-    return evaluate.split(x, 0.8, 3), x
 
 
 def test_a_split_is_a_binomial_one(fold):

@@ -11,18 +11,8 @@ import pytest
 from scae.errors import Interrupted
 from scae.signals import ENDING, interrupting, noticed
 
+pytestmark = pytest.mark.usefixtures("python_handlers")
 each_signal = pytest.mark.parametrize("number", ENDING)
-
-
-@pytest.fixture(autouse=True)
-def defaults():
-    """Python's own handlers, whatever the tests are run under (``nohup`` ignores SIGHUP)."""
-    own = {number: signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL for number in ENDING}
-    before = {number: signal.signal(number, handler) for number, handler in own.items()}
-    yield
-    for number, handler in own.items():
-        assert signal.getsignal(number) is handler, "the handler was not put back"
-        signal.signal(number, before[number])
 
 
 def send(number: int) -> None:

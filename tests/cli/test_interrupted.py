@@ -19,18 +19,9 @@ from scae.cli import main
 
 from .test_files import contents, copied
 
+pytestmark = pytest.mark.usefixtures("python_handlers")
 ENDS = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 STEPS = ["--min-steps", "12", "--max-steps", "12", "--batch-size", "32", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def defaults():
-    """Python's own handlers, whatever the tests are run under (``nohup`` ignores SIGHUP)."""
-    own = {number: signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL for number in ENDS}
-    before = {number: signal.signal(number, handler) for number, handler in own.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def send_at(patched: pytest.MonkeyPatch, place: str, number: int, call: int = 1) -> None:

@@ -5,19 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from helpers import counts_like
 from protocol import means, poisson_deviance
 
 from scae import evaluate
 from scae.tl import _baselines
-
-
-@pytest.fixture
-def fold(rng):
-    dense = counts_like(rng, 700, 40)
-    dense[5] = 0
-    x = sp.csr_matrix(dense)
-    return evaluate.split(x, 0.8, 3), x
 
 
 def test_the_weight_of_a_cells_own_counts_is_the_best_one(rng):
