@@ -45,8 +45,8 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
     Raises
     ------
     ModelFileError
-        As :func:`refuse_links`; if it is truncated or of another format; or if it is a device or a named pipe, which it might take
-        for ever to open.
+        As :func:`refuse_links`; if it is truncated or of another format; or if it is a device or a named pipe, which might never
+        open.
     """
     place = Path(path)
     if not (place.is_dir() if folder else place.is_file()):
