@@ -1,9 +1,9 @@
-# make demo | test | lint | workflow | notebooks: on first use, each creates .venv with pinned versions
+# make demo | test | lint | trust | workflow | notebooks: on first use, each creates .venv with pinned versions
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint workflow notebooks pages clean
+.PHONY: demo test slow lint trust workflow notebooks pages clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -19,6 +19,10 @@ test: $(BIN)/.installed
 
 slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -m slow --ignore tests/workflows
+
+# count how often scae keeps its promises: bad input, damaged files, kills, full disks; `make trust REDUCED=1` tries a sample
+trust: $(BIN)/.installed
+	$(BIN)/python -m tests.trust $(if $(REDUCED),--reduced) $(SECTIONS)
 
 # test workflows/scrnaseq on raw files made from the built-in counts: lint, format, dry run, run on two cores, report, killed run
 workflow: $(BIN)/.workflow
