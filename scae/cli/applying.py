@@ -50,4 +50,5 @@ def fit_summary(model: Autoencoder) -> dict[str, Any]:
     row = history["rows"][history["best"]] if history["rows"] else {}
     seconds = history["rows"][-1]["seconds"] if history["rows"] else None
     best = {"held_out_nats_per_cell": row.get("held_out"), "epoch": row.get("epoch"), "stopped": history.get("stopped")}
+    best["rolled_back"] = len(history.get("rolled_back", []))
     return {"genes": model.data.n_genes, "latent": model.spec.bottleneck.dim, "seconds": seconds, **best}
