@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
 from .findings import Finding, emptiness, is_counts, structure, values
+from .io.advice import RAW
 from .io.blocks import is_backed
-from .io.kinds import RAW
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
 
 

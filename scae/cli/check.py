@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..checks import check
-from ..io.kinds import for_shell
+from ..io.advice import for_shell
 from .files import read
 from .options import add_keys, key_options
 

@@ -14,7 +14,7 @@ from anndata import AnnData
 from anndata.experimental import write_dispatched
 
 from ..errors import ModelFileError, OutputError
-from ..io import hdf5, links
+from ..io import advice, hdf5, links
 from ..io.writer import check_output, replacing
 
 log = logging.getLogger("scae")
@@ -49,10 +49,7 @@ def read(path: str, *, allow_links: bool = False) -> AnnData:
     except ModelFileError:
         raise
     except Exception as fault:  # h5py, zarr and anndata each raise their own
-        reason = (str(fault) or type(fault).__name__).splitlines()[0]
-        raise ModelFileError(
-            f"{path} cannot be read as AnnData ({reason}). It must be a whole h5ad file or zarr store."
-        ) from fault
+        raise advice.unreadable(path, fault) from fault
 
 
 def is_zarr(path: str | Path) -> bool:

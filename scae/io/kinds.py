@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import h5py
 
 from ..errors import ModelFileError
+from .advice import command, target_of
 
-RAW = "adata.raw.to_adata()"  # in messages: how to get at the counts in raw
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_ENDINGS = "gz|bz2|xz|h5ad|zarr|h5|hdf5|h5mu|h5seurat|loom|rds|rdata|rda|mtx|csv|tsv|txt|tab"
 _HEAD = 4096  # bytes that are looked at
 _STORE = {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}
 _COMPRESSED: dict[
@@ -138,52 +137,17 @@ def refuse(path: str | Path) -> None:
         raise ModelFileError(f"{path} is {_CONVERSIONS[kind.name][0]}, not AnnData. Convert it: {_conversion(Path(path), kind)}")
     if kind.name in _ADVICE:
         name, advice = _ADVICE[kind.name]
-        words = {"path": shlex.quote(str(path)), "target": shlex.quote(_target(Path(path))), "part": kind.part}
+        words = {"path": shlex.quote(str(path)), "target": shlex.quote(target_of(Path(path))), "part": kind.part}
         raise ModelFileError(f"{path} is {name}, not AnnData. {advice.format(**words)}")
-
-
-def for_shell(message: str, path: str | Path | None) -> str:
-    """Add to a message that sends the reader to ``raw`` of an AnnData the command that does it.
-
-    Parameters
-    ----------
-    message : str
-        Any message.
-    path : str or Path, optional
-        The file that it is about.
-
-    Examples
-    --------
-    >>> for_shell("Pass adata.raw.to_adata().", "a.h5ad")  # doctest: +ELLIPSIS
-    'Pass adata.raw.to_adata(). In a shell: python -c "import anndata; a = anndata.read_h5ad(\\'a.h5ad\\').raw.to_adata(); ...'
-    """
-    if RAW not in message or path is None:
-        return message
-    reader = "read_zarr" if Path(path).is_dir() else "read_h5ad"
-    code = f"a = anndata.{reader}({str(path)!r}).raw.to_adata(); a.write_h5ad({_target(Path(path), '-raw')!r})"
-    return f"{message} In a shell: {_run('python', 'import anndata; ' + code)}"
 
 
 def _conversion(path: Path, kind: _Kind) -> str:
     """The command that makes an h5ad file of a file or folder."""
     _, program, code = _CONVERSIONS[kind.name]
-    words = {"source": repr(str(path)), "part": repr(kind.part), "write": f"a.write_h5ad({_target(path)!r})"}
-    return (_recompression(path, kind.part) if kind.name == "10x folder" else "") + _run(
-        program, code.format(**words, target=repr(_target(path)))
+    words = {"source": repr(str(path)), "part": repr(kind.part), "write": f"a.write_h5ad({target_of(path)!r})"}
+    return (_recompression(path, kind.part) if kind.name == "10x folder" else "") + command(
+        program, code.format(**words, target=repr(target_of(path)))
     )
-
-
-def _run(program: str, code: str) -> str:
-    """A command for a shell, in double quotes if nothing in it means something else between them."""
-    option = {"python": "-c", "Rscript": "-e"}[program]
-    return f"{program} {option} " + (shlex.quote(code) if set(code.replace(r"\t", "")) & set('"$`\\!') else f'"{code}"')
-
-
-def _target(path: Path, added: str = "-converted") -> str:
-    """Name of an h5ad file beside a file: its own without the endings, or with something added if that is there already."""
-    stem = re.sub(rf"(?i)(\.({_ENDINGS}))+$", "", path.name) or path.name
-    plain = path.with_name(f"{stem}.h5ad")
-    return str(path.with_name(f"{stem}{added}.h5ad") if plain.exists() else plain)
 
 
 # ---- files
@@ -194,12 +158,12 @@ def _of_file(path: Path) -> _Kind:
         head = file.read(_HEAD)
     if _is_hdf5(head):
         return _of_hdf5(path)
-    for magic, (opener, command, ending) in _COMPRESSED.items():
+    for magic, (opener, program, ending) in _COMPRESSED.items():
         if head.startswith(magic):
             inner = _decompressed(path, opener)
             name = "compressed hdf5" if _is_hdf5(inner) else _start(inner) or "compressed"
             hidden = name in _TEXT and (ending == ".xz" or path.suffix != ending)  # from anndata, which goes by the name
-            return _Kind("compressed" if hidden else name, command)
+            return _Kind("compressed" if hidden else name, program)
     return _Kind(_start(head))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from anndata.io import write_elem
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, unknown
@@ -124,11 +123,11 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     target_sum = _target_sum(x, cells, genes, s, block_bytes)
     moments = _write_matrices(x, out, (cells, genes, target_sum, dtype), s, block_bytes)
     for name, mask in (("obsm", cells), ("varm", genes)):
-        write_elem(out, name, {key: value[mask] for key, value in store.columns(root, name).items()})
-    write_elem(out, "uns", dict(tables.uns))
+        store.put(out, name, {key: value[mask] for key, value in store.columns(root, name).items()})
+    store.put(out, "uns", dict(tables.uns))
     _mark_genes(out, result, moments, s)
     for name in ("obs", "var"):
-        write_elem(out, name, getattr(result, name))
+        store.put(out, name, getattr(result, name))
     warn_replaced({"obs": before["obs"][cells], "var": before["var"][genes]}, {"obs": result.obs, "var": result.var})
     return {
         "cells": [len(cells), int(cells.sum())],
@@ -239,7 +238,7 @@ def _write_matrices(
 
 def _mark_genes(out: Any, result: AnnData, moments: NDArray[np.float64], s: Settings) -> None:
     """Mark variable genes in ``result.var``, and record log1p and the flavour in ``uns`` of the new store."""
-    write_elem(out, "uns/log1p", {})
+    store.put(out, "uns/log1p", {})
     if s.one_pass:
         mark_from_moments(result.var, moments, result.n_obs, s)
     else:
@@ -247,4 +246,4 @@ def _mark_genes(out: Any, result: AnnData, moments: NDArray[np.float64], s: Sett
         backed = AnnData(store.matrix(out, name), obs=result.obs, var=result.var)
         highly_variable_genes(backed, flavor=s.flavor, n_top_genes=s.n_top_genes, batch_key=s.batch_key)
         result.var = backed.var
-    write_elem(out, "uns/hvg", {"flavor": s.flavor})
+    store.put(out, "uns/hvg", {"flavor": s.flavor})

@@ -16,7 +16,8 @@ from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingKeyError, ModelFileError
+from ..errors import ConfigError, MissingKeyError, OutputError
+from ..io.advice import unreadable
 from ..io.hdf5 import writing
 from ..io.links import opened
 from ..io.sizes import sparse_format
@@ -102,8 +103,25 @@ def element(root: Any, name: str, default: Any) -> Any:
             warnings.simplefilter("ignore")  # about old files, about which the user can do nothing
             return read_elem(root[name])
     except Exception as fault:  # h5py, zarr and anndata each raise their own
+        where = root.file.filename if isinstance(root, h5py.Group) else root.store_path
+        raise unreadable(f"{name} of {where}", fault) from fault
+
+
+def put(root: Any, name: str, value: Any) -> None:
+    """Write a small element.
+
+    Raises
+    ------
+    OutputError
+        If anndata cannot write it.
+    """
+    try:
+        write_elem(root, name, value)
+    except OSError:
+        raise
+    except Exception as fault:  # h5py, zarr and anndata each raise their own
         reason = (str(fault) or type(fault).__name__).splitlines()[0]
-        raise ModelFileError(f"{name} of the store cannot be read as AnnData ({reason}). Write it anew with anndata.") from fault
+        raise OutputError(f"cannot write {name} of the result: anndata cannot write what it is to hold ({reason}).") from fault
 
 
 def columns(root: Any, name: str) -> dict[str, Any]:

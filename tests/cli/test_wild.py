@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import subprocess
@@ -201,6 +202,46 @@ def test_old_sparse_matrices_are_checked_as_those_of_today(command, capsys):
             file["X/indptr"] = np.zeros(7, np.int32)
     line = line_of([word.replace("{file}", "a.h5ad") for word in COMMANDS[command]], 5, capsys)
     assert "/X" in line
+
+
+def awkward(file: h5py.File) -> None:
+    file["obsm"].create_group("lists").attrs.update({"encoding-type": "awkward-array", "encoding-version": "0.1.0"})
+
+
+def newer(file: h5py.File) -> None:
+    file["obs"].attrs["encoding-version"] = "9.0.0"
+
+
+def strange(file: h5py.File) -> None:
+    del file["obs/age"]
+    file["obs/age"] = np.ones(3)
+
+
+@each_command
+@pytest.mark.usefixtures("no_fit")
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [(awkward, "pip install awkward"), (newer, "update anndata"), (strange, "It must be a whole h5ad file")],
+)
+def test_what_this_anndata_cannot_read_is_one_line(command, change, advice, capsys):
+    if change is awkward and importlib.util.find_spec("awkward"):
+        pytest.skip("it can be read here")
+    wild.today(Path("a.h5ad"), wild.cells())
+    with h5py.File("a.h5ad", "a") as file:
+        change(file)
+    line = line_of([word.replace("{file}", "a.h5ad") for word in COMMANDS[command]], 5, capsys)
+    assert "a.h5ad cannot be read as AnnData (" in line
+    assert advice in line
+
+
+@pytest.mark.parametrize("command", ["preprocess", "embed"])
+def test_what_cannot_be_written_is_one_line(command, model, capsys):
+    wild.today(Path("a.h5ad"), wild.cells())
+    with h5py.File("a.h5ad", "a") as file:
+        file["uns/nothing"] = h5py.Empty("f")
+    words = COMMANDS[command] + (["--model", str(model), "--quiet"] if command == "embed" else [])
+    words = [word for word in words if word not in ("--batch-key", "batch")]
+    assert "anndata cannot write what it is to hold" in line_of([w.replace("{file}", "a.h5ad") for w in words], 5, capsys)
 
 
 def test_nothing_that_a_file_links_to_is_opened():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -103,7 +104,7 @@ def of_2019(path: Path, adata: AnnData) -> None:
 
 
 def _h5sparse(group: Any, x: sp.csr_matrix) -> None:
-    group.attrs.update({"h5sparse_format": x.format, "h5sparse_shape": np.array(x.shape)})
+    group.attrs.update({"h5sparse_format": x.format, "h5sparse_shape": list(x.shape)})
     _parts(group, x)
 
 
@@ -190,10 +191,29 @@ def zarr_of_2020(path: Path, adata: AnnData) -> None:
     _of_2020(zarr.open_group(path, mode="w", zarr_format=2), adata)
 
 
+def zarr_of_2019(path: Path, adata: AnnData) -> None:
+    """The tables are written by hand, because zarr writes no such arrays any more."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    _h5sparse(root.create_group("X"), adata.X)
+    for axis in ("obs", "var"):
+        table = _compound(getattr(adata, axis))
+        table = table.astype([(name, "<U10" if kind[0].kind == "O" else kind[0]) for name, kind in table.dtype.fields.items()])
+        about = {"zarr_format": 2, "shape": table.shape, "chunks": table.shape, "dtype": table.dtype.descr, "order": "C"}
+        (path / axis).mkdir()
+        (path / axis / ".zarray").write_text(json.dumps(about | dict.fromkeys(("compressor", "fill_value", "filters"))))
+        (path / axis / "0").write_bytes(table.tobytes())
+    uns = root.create_group("uns")
+    _text(uns, "batch_categories", adata.obs["batch"].cat.categories)
+    _text(uns, "title", ["cells"])
+    for slot in ("obsm", "varm"):
+        ((name, values),) = getattr(adata, slot).items()
+        root.create_group(slot)[name] = values
+
+
 READABLE = [
     *((maker, "a.h5ad") for maker in (nullable, by_columns, of_r, of_julia, of_2019, of_2020)),
     *((maker, name) for maker in (today, of_2020) for name in ("a.h5", "a", "it's a $.h5ad")),
-    *((maker, "a.zarr") for maker in (zarr_2, zarr_3, zarr_by_columns, zarr_of_2020)),
+    *((maker, "a.zarr") for maker in (zarr_2, zarr_3, zarr_by_columns, zarr_of_2019, zarr_of_2020)),
     *((maker, "folder") for maker in (zarr_2, zarr_3)),
 ]
 WITH_RAW = (today, of_julia, by_columns, of_2019, of_2020, zarr_2, zarr_3, zarr_of_2020)
