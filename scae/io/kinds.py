@@ -20,9 +20,8 @@ from .advice import command, target_of
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 4096  # bytes that are looked at
 _STORE = {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}
-_COMPRESSED: dict[
-    bytes, tuple[Callable[..., Any], str, str]
-] = {  # first bytes: opener, command, ending of the names of such files
+# first bytes of compressed files: what opens them in Python and in a shell, and how their names end
+_COMPRESSED: dict[bytes, tuple[Callable[..., Any], str, str]] = {
     b"\x1f\x8b": (gzip.open, "gunzip", ".gz"),
     b"BZh": (bz2.open, "bunzip2", ".bz2"),
     b"\xfd7zXZ\x00": (lzma.open, "unxz", ".xz"),
@@ -144,10 +143,10 @@ def refuse(path: str | Path) -> None:
 def _conversion(path: Path, kind: _Kind) -> str:
     """The command that makes an h5ad file of a file or folder."""
     _, program, code = _CONVERSIONS[kind.name]
-    words = {"source": repr(str(path)), "part": repr(kind.part), "write": f"a.write_h5ad({target_of(path)!r})"}
-    return (_recompression(path, kind.part) if kind.name == "10x folder" else "") + command(
-        program, code.format(**words, target=repr(target_of(path)))
-    )
+    target = repr(target_of(path))
+    words = {"source": repr(str(path)), "part": repr(kind.part), "target": target, "write": f"a.write_h5ad({target})"}
+    first = _recompression(path, kind.part) if kind.name == "10x folder" else ""
+    return first + command(program, code.format(**words))
 
 
 # ---- files

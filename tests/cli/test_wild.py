@@ -135,6 +135,14 @@ def shell(command: str) -> str:
     return subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.usefixtures("no_fit")
+@pytest.mark.parametrize("words", ["fit a.h5 m.scae", "select a.h5", "denoise a.h5 out.h5ad"])
+def test_other_commands_say_the_same(words, capsys):
+    wild.h5_10x(Path("a.h5"), wild.cells())
+    line = line_of(words.split(), 5, capsys)
+    assert line.partition(": ")[2].startswith("a.h5 is a 10x HDF5 file, not AnnData. Convert it: python -c")
+
+
 def convert(line: str) -> None:
     """Run the command at the end of a message, its Python in this process."""
     command = line.partition(" it: ")[2]
