@@ -188,8 +188,8 @@ def _of_hdf5(path: Path) -> _Kind:
             name = next((name for name, (group, holds) in _LAYOUTS.items() if holds <= _names(file, group)), "hdf5")
             if name != "hdf5":
                 return _Kind(name, f"mod/{_chosen(_names(file, 'mod'))}" if name == "h5mu" else "")
-            genome = next((group for group in file if _names(file, group) >= _OF_10X_V2), None)
-            return _Kind("hdf5", _listed(file)) if genome is None else _Kind("10x v2", genome)
+            genome = next((group for group in sorted(_names(file, "")) if _names(file, group) >= _OF_10X_V2), None)
+            return _Kind("hdf5", _listed(_names(file, ""))) if genome is None else _Kind("10x v2", genome)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError):  # h5py's own, for damaged files
         return _Kind("")
 
@@ -197,7 +197,7 @@ def _of_hdf5(path: Path) -> _Kind:
 def _names(file: h5py.File, group: str) -> set[str]:
     """What is in a file, or in a group of it; nothing if that is a link, which is not followed."""
     if not group:
-        return set(file)
+        return {name for name in file if isinstance(name, str)}  # names that are not UTF-8 are bytes
     links, name = file.id.links, group.encode()
     inside = links.exists(name) and links.get_info(name).type == h5py.h5l.TYPE_HARD
     return set(file[group]) if inside and isinstance(file[group], h5py.Group) else set()

@@ -95,6 +95,7 @@ def test_every_command_reads_what_anndata_reads(maker, name, model, expected, ca
     assert "batch_categories" not in ready.uns
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("maker", "name"), wild.READABLE, ids=name_of)
 def test_a_table_is_that_of_anndata(maker, name):
     """Also its dtypes, and what else is in ``uns``."""
@@ -255,6 +256,7 @@ def test_what_cannot_be_written_is_one_line(command, model, capsys):
 def test_nothing_that_a_file_links_to_is_opened():
     wild.h5_10x(Path("other.h5"), wild.cells())
     with h5py.File("a.h5", "w") as file:
+        file[b"\xff"] = 1  # a name that is not UTF-8
         file["matrix"], file["more"] = h5py.ExternalLink("other.h5", "/matrix"), h5py.SoftLink("/matrix")
     with pytest.raises(ModelFileError, match=r"an HDF5 file, not AnnData\. It has no obs, only 'matrix', 'more'"):
         pp.preprocess_file("a.h5", "out.h5ad")
