@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
 from .findings import Finding, emptiness, is_counts, structure, values
+from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
 
@@ -192,7 +193,7 @@ def _advice(adata: AnnData, layer: str | None) -> str:
     if layer is not None and adata.X is not None and is_counts(matrix(adata, None)):
         places.append("layer=None (X)")
     if adata.raw is not None and is_counts(_in_memory(adata.raw.X)):
-        places.append("adata.raw.to_adata() (.raw holds counts)")
+        places.append(f"{RAW} (.raw holds counts)")
     if places:
         return f"Raw counts are available: use {' or '.join(places)}."
     return "No layer holds raw counts." if adata.raw is None else "Neither a layer nor .raw holds raw counts."

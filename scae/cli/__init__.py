@@ -58,7 +58,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"scae {args.command or ''}".rstrip() + f": interrupted by {signal.Signals(number).name}{saved}", file=sys.stderr)
         return 128 + number
     except (ScaeError, OSError) as fault:
-        print(f"scae {args.command}: {fault}", file=sys.stderr)
+        from ..io.advice import for_shell
+
+        source = getattr(args, "input", getattr(args, "source", None))
+        print(f"scae {args.command}: {for_shell(str(fault), source)}", file=sys.stderr)
         return _exit_code(fault)
     if args.json:
         print(json.dumps(summary))

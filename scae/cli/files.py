@@ -14,7 +14,7 @@ from anndata import AnnData
 from anndata.experimental import write_dispatched
 
 from ..errors import ModelFileError, OutputError
-from ..io import hdf5, links
+from ..io import advice, hdf5, links
 from ..io.writer import check_output, replacing
 
 log = logging.getLogger("scae")
@@ -36,28 +36,24 @@ def read(path: str, *, allow_links: bool = False) -> AnnData:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If it is truncated, of another format, links to other files, or declares far more than it holds.
+        If it is truncated, of another kind, links to other files, or declares far more than it holds.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about old files, about which the user can do nothing
-            if not allow_links:
-                with links.opened(path, folder=is_zarr(path)):
-                    pass
-            return anndata.read_zarr(path) if is_zarr(path) else anndata.read_h5ad(path)
+            with links.opened(path, allow_links=allow_links):
+                pass
+            return anndata.read_zarr(path) if Path(path).is_dir() else anndata.read_h5ad(path)
     except ModelFileError:
         raise
     except Exception as fault:  # h5py, zarr and anndata each raise their own
-        reason = (str(fault) or type(fault).__name__).splitlines()[0]
-        raise ModelFileError(
-            f"{path} cannot be read as AnnData ({reason}). It must be a whole h5ad file or zarr store."
-        ) from fault
+        raise advice.unreadable(path, fault) from fault
 
 
 def is_zarr(path: str | Path) -> bool:
-    """Whether a path names a zarr store rather than a file."""
+    """Whether a path for writing names a zarr store rather than a file."""
     return str(path).rstrip("/").endswith(".zarr")
 
 
@@ -100,7 +96,8 @@ def write(adata: AnnData, path: str) -> None:
     adata.strings_to_categoricals()
     with replacing(path.rstrip("/"), folder=is_zarr(path)) as temporary:
         try:
-            _write(adata, temporary, path)
+            with anndata.settings.override(allow_write_nullable_strings=True):  # otherwise a file that holds some is refused
+                _write(adata, temporary, path)
         except OSError:
             raise
         except Exception as fault:  # h5py, zarr and anndata each raise their own
