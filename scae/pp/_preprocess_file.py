@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, ModelFileError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows
@@ -114,6 +114,8 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     if getattr(x, "format", None) == "csc" and x.group["data"].size * 24 > max_memory:
         raise ConfigError("X is stored by columns (CSC) and too large to load. Store it as CSR, or increase max_memory.")
     tables = store.tables(root)
+    if tables.shape != x.shape:
+        raise ModelFileError(f"X has shape {x.shape}, but obs has {tables.n_obs} rows and var has {tables.n_vars}. Use a whole file.")
     s = s.checked(tables.obs, tables.var)
     block_bytes = min((max_memory - _LIBRARIES) // _BLOCKS_ALIVE, 256 << 20)
     before = {"obs": tables.obs.copy(), "var": tables.var.copy()}
