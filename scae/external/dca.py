@@ -28,7 +28,7 @@ from ..records import Cells, Counts
 from ..source import CountMatrix
 from ..tl._dispersion import dispersion
 from ..tl._fit import fitted
-from ..tl._writing import note
+from ..tl._writing import check_slots, note
 from . import _preset
 from ._names import settle
 
@@ -187,6 +187,7 @@ def dca(
         raise unknown("mode", o["mode"], _MODES)
     _warn_of_no_effect(o)
     totals = _totals(adata)
+    check_slots(adata)
     preset = _as_preset(o, totals)
     options: dict[str, Any] = {"mask_var": np.ones(adata.n_vars, bool), "random_state": _seed(o["random_state"])}
     if not o["normalize_per_cell"]:

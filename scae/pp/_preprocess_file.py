@@ -70,14 +70,14 @@ def preprocess_file(
         If ``max_memory`` is too small, ``source`` and ``target`` are the same, or an option is unknown or has a value that is not
         allowed.
     CountsError
-        If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
-        is expressed in ``min_cells`` cells.
+        If there is no ``X``, or it does not hold counts, if cells have no batch, or if no cell has at least ``min_genes``
+        expressed genes or no gene is expressed in ``min_cells`` cells.
     MatrixError
         If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
-        If the source does not exist or has no ``X``, or a column does not exist.
+        If a column does not exist.
     ModelFileError
-        If the source is truncated or of another format, links to other files, or declares far more than it holds.
+        If the source does not exist, is truncated or of another format, links to other files, or declares far more than it holds.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import numpy as np
 from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingKeyError
+from ..errors import ConfigError, CountsError, ModelFileError
 from ..io.hdf5 import writing
 from ..io.links import opened
 from ..io.writer import replacing
@@ -37,13 +37,12 @@ def open_read(path: Path, *, allow_links: bool = False) -> Iterator[Any]:
 
     Raises
     ------
-    MissingKeyError
-        If the path does not exist.
     ModelFileError
-        If it is truncated or of another format, links to other files, or declares far more than it holds.
+        If there is no such file, or it is truncated or of another format, links to other files, or declares far more than it
+        holds.
     """
     if not path.exists():
-        raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")
+        raise ModelFileError(f"there is no file {path}. Name an h5ad file or a zarr store.")
     with opened(path, folder=_is_zarr(path), loaded=False, allow_links=allow_links) as root:
         yield root
 
@@ -76,11 +75,11 @@ def matrix(root: Any, name: str = "X") -> Any:
 
     Raises
     ------
-    MissingKeyError
+    CountsError
         If the store has no such matrix.
     """
     if name not in root:
-        raise MissingKeyError(f"The store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
+        raise CountsError(f"the store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
     item = root[name]
     return sparse_dataset(item) if "encoding-type" in item.attrs and "matrix" in item.attrs["encoding-type"] else item
 

@@ -302,6 +302,14 @@ def test_counts_are_demanded(cells):
         dca(np.eye(3))
 
 
+def test_a_users_own_uns_scae_is_refused_before_the_work(cells):
+    cells.uns["scae"], before = "a note", cells.copy()
+    with pytest.raises(ConfigError, match=r"uns\['scae'\] is a str that scae did not write"):
+        dca(cells, epochs=1)
+    assert list(cells.obs) == list(before.obs)
+    assert (cells.X != before.X).sum() == 0
+
+
 def test_another_init_changes_nothing_and_says_so(cells):
     with pytest.warns(UserWarning, match=r"init is 'he_normal' but has no effect"):
         other = dca(cells.copy(), init="he_normal", return_model=True, **SHORT)
