@@ -72,14 +72,14 @@ def apart(module: str, *words: str) -> Iterator[tuple[str, str, str | None]]:
     RuntimeError
         If a process ends in an error outside of the cases.
     """
-    number, code = 0, None
-    while code != 0:
-        command = [sys.executable, "-m", module, *words, str(number)]
+    number, crashed = 0, True
+    while crashed:
+        command, crashed = [sys.executable, "-m", module, *words, str(number)], False
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
             while line := child.stdout.readline():
-                group, name = json.loads(line)
-                said = child.stdout.readline()
                 number += 1
-                yield group, name, json.loads(said) if said else f"ended the process with {child.wait()}"
-            if (code := child.wait()) > 0:
-                raise RuntimeError(f"{' '.join(command)} ended with {code}.")
+                said = child.stdout.readline()
+                crashed = not said
+                yield *json.loads(line), f"ended the process with {child.wait()}" if crashed else json.loads(said)
+        if child.returncode and not crashed:
+            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}.")
