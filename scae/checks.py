@@ -101,6 +101,22 @@ def require_anndata(adata: Any) -> None:
         )
 
 
+def record_of(adata: AnnData) -> dict[str, Any]:
+    """What verbs have recorded in ``uns["scae"]``; a slot of the user's own under that name is refused.
+
+    Raises
+    ------
+    ConfigError
+        If ``uns["scae"]`` is there and is no such record.
+    """
+    earlier = adata.uns.get("scae", {})
+    if not isinstance(earlier, dict) or ("written" in earlier and not isinstance(earlier["written"], dict)):
+        raise ConfigError(
+            f"uns['scae'] is a {type(earlier).__name__} that scae did not write, but scae keeps its record there. Rename it."
+        )
+    return dict(earlier)
+
+
 @spelled_out(KEYWORDS)
 def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
     """Check that a matrix holds raw counts, and that the columns for a model exist and are complete.
@@ -217,7 +233,7 @@ def _numbers(column: pd.Series, key: str, *, positive: bool) -> Iterator[Finding
         text = f"obs[{key!r}] holds {column.dtype} values but must be numeric. Categories belong in categorical_covariates."
         yield Finding("error", text)
     elif not np.isfinite(column.to_numpy(float)).all():
-        yield Finding("error", f"obs[{key!r}] has infinite values.")
+        yield Finding("error", f"obs[{key!r}] has infinite values. Fill in finite ones, or remove those cells.")
     elif positive and not (column > 0).all():
         yield Finding("error", f"obs[{key!r}] must be above zero in every cell to be a size factor.")
 

@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 import warnings
+from typing import NoReturn
 
 from ..errors import (
     CheckpointError,
@@ -82,8 +83,15 @@ def _exit_code(fault: Exception) -> int:
     return 3 if isinstance(fault, CountsError | ValueError) else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists what is allowed\n")
+
+
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scae",
         description="AnnData-native count autoencoders.",
         epilog=EXIT_CODES,

@@ -69,14 +69,14 @@ def preprocess_file(
         If ``max_memory`` is too small, ``source`` and ``target`` are the same, or an option is unknown or has a value that is not
         allowed.
     CountsError
-        If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
-        is expressed in ``min_cells`` cells.
+        If there is no ``X``, or it does not hold counts, if cells have no batch, or if no cell has at least ``min_genes``
+        expressed genes or no gene is expressed in ``min_cells`` cells.
     MatrixError
         If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
-        If the source does not exist or has no ``X``, or a column does not exist.
+        If a column does not exist.
     ModelFileError
-        If the source is truncated or of another kind, links to other files, or declares far more than it holds.
+        If the source does not exist, is truncated or of another kind, links to other files, or declares far more than it holds.
 
     Examples
     --------
@@ -115,7 +115,9 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
         raise ConfigError("X is stored by columns (CSC) and too large to load. Store it as CSR, or increase max_memory.")
     tables = store.tables(root)
     if tables.shape != x.shape:
-        raise ModelFileError(f"X has shape {x.shape}, but obs has {tables.n_obs} rows and var has {tables.n_vars}. Use a whole file.")
+        raise ModelFileError(
+            f"X has shape {x.shape}, but obs has {tables.n_obs} rows and var has {tables.n_vars}. Use a whole file."
+        )
     s = s.checked(tables.obs, tables.var)
     block_bytes = min((max_memory - _LIBRARIES) // _BLOCKS_ALIVE, 256 << 20)
     before = {"obs": tables.obs.copy(), "var": tables.var.copy()}

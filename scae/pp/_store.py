@@ -16,7 +16,7 @@ from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingKeyError, OutputError
+from ..errors import ConfigError, CountsError, ModelFileError, OutputError
 from ..io.advice import unreadable
 from ..io.hdf5 import writing
 from ..io.links import opened
@@ -39,13 +39,11 @@ def open_read(path: Path, *, allow_links: bool = False) -> Iterator[Any]:
 
     Raises
     ------
-    MissingKeyError
-        If the path does not exist.
     ModelFileError
-        If it is truncated or of another kind, links to other files, or declares far more than it holds.
+        If there is no such file, or it is truncated or of another kind, links to other files, or declares far more than it holds.
     """
     if not path.exists():
-        raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")
+        raise ModelFileError(f"there is no file {path}. Name an h5ad file or a zarr store.")
     with opened(path, loaded=False, allow_links=allow_links) as root:
         yield root
 
@@ -79,11 +77,11 @@ def matrix(root: Any, name: str = "X") -> Any:
 
     Raises
     ------
-    MissingKeyError
+    CountsError
         If the store has no such matrix.
     """
     if name not in root:
-        raise MissingKeyError(f"The store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
+        raise CountsError(f"the store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
     item = root[name]
     return sparse_dataset(item) if sparse_format(item.attrs) else item
 
