@@ -19,7 +19,7 @@ FLOORS = (
     {"records", "ops", "priors", "layers"},
     {"corruptions", "transforms", "networks", "bottlenecks", "likelihoods", "source"},
     {"input", "heads", "model"},
-    {"plan", "infer", "weights", "history", "checkpoint", "train", "evaluate", "store", "presets", "config", "schema"},
+    {"environment", "plan", "infer", "weights", "history", "checkpoint", "train", "evaluate", "store", "presets", "config", "schema"},
     {"checks", "findings", "pp", "tl", "pl", "external", "datasets"},
     {"cli", "", "__main__"},
 )
