@@ -69,7 +69,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
 def _check_format(about: dict[str, Any]) -> None:
     """Refuse a file of a newer format, or of none."""
     given = about.get("format")
-    if not _is_whole(given) or given < 1:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise ModelFileError(f"its format is {given!r:.40}; allowed: a whole number from 1 to {FORMAT}. Save the model again.")
     if given > FORMAT:
         raise ModelFileError(f"a newer scae wrote it, in format {given}; this one reads formats up to {FORMAT}. Upgrade scae.")
