@@ -35,8 +35,9 @@ def differences(
     Returns
     -------
     dict of str to tuple
-        What differs, with the value in each: ``"sha256"`` for the numbers of an embedding as it was written, ``"model_sha256"``
-        for the weights, ``"environment.torch"`` for the version of torch, and so on. Empty if nothing does.
+        What differs, with the value in each: ``"sha256"`` for the numbers of an embedding as it was written, ``"library_sha256"``
+        for the library sizes of the cells, ``"model_sha256"`` for the weights, ``"environment.torch"`` for the version of torch,
+        ``"fitted_in.torch"`` for that with which the model was fitted, and so on. Empty if nothing differs.
 
     Raises
     ------

@@ -72,12 +72,13 @@ def embed(
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
     mean, sd, codes = latent(fitted_model, source)
     adata.obsm[key_added] = mean
+    how = {"verb": "embed", "library_sha256": fingerprint(source.library)}  # the counts themselves may take seconds to hash
     if with_sd:
         adata.obsm[f"{key_added}_sd"] = sd
-        note(adata, fitted_model, f"obsm[{key_added + '_sd'!r}]", verb="embed", sha256=fingerprint(sd))
-    note(adata, fitted_model, f"obsm[{key_added!r}]", verb="embed", sha256=fingerprint(mean))
+        note(adata, fitted_model, f"obsm[{key_added + '_sd'!r}]", **how, sha256=fingerprint(sd))
+    note(adata, fitted_model, f"obsm[{key_added!r}]", **how, sha256=fingerprint(mean))
     if codes is not None:
-        note(adata, fitted_model, _write_codes(adata, key_added, codes), verb="embed", sha256=fingerprint(codes))
+        note(adata, fitted_model, _write_codes(adata, key_added, codes), **how, sha256=fingerprint(codes))
     return fitted_model
 
 

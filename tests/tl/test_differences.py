@@ -52,6 +52,13 @@ def test_what_differs_is_named(first, options, named):
     assert all(a != b for a, b in found.values())
 
 
+def test_other_cells_are_named(model):
+    here, there = real_counts(), real_counts()[::-1].copy()
+    for adata in (here, there):
+        scae.tl.embed(adata, model)
+    assert set(scae.tl.differences(here, there)) == {"sha256", "library_sha256"}
+
+
 def test_another_environment_is_named(first, monkeypatch):
     there = environment("cpu") | {"torch": "0.0", "cpu": "another"}
     monkeypatch.setattr("scae.tl._writing.environment", lambda _: there)
