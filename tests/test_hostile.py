@@ -208,6 +208,12 @@ def test_descriptions_that_are_no_description_are_refused(good):
         (("fitted", "history", "best"), 10**6, "best 1000000"),
         (("fitted", "random_state"), "a", "random_state is 'a'"),
         (("fitted", "plan"), 3, "plan is 3"),
+        (("fitted", "environment"), 3, "environment is 3"),
+        (("fitted", "environment"), {"threads": "two"}, "environment is {'threads': 'two'}"),
+        (("fitted", "environment"), {"cpu": "x" * 10**6}, "environment is {'cpu'"),
+        (("format",), "one", "format is 'one'"),
+        (("format",), True, "format is True"),
+        (("format",), 0, "format is 0"),
     ],
 )
 def test_contradictions_are_refused_by_name(good, path, value, part):

@@ -20,6 +20,7 @@ FLOORS = (
     {"corruptions", "transforms", "networks", "bottlenecks", "likelihoods", "source"},
     {"input", "heads", "model"},
     {
+        "environment",
         "plan",
         "infer",
         "weights",
