@@ -250,7 +250,7 @@ def test_what_cannot_be_written_is_one_line(command, model, capsys):
         file["uns/nothing"] = h5py.Empty("f")
     words = COMMANDS[command] + (["--model", str(model), "--quiet"] if command == "embed" else [])
     words = [word for word in words if word not in ("--batch-key", "batch")]
-    assert "anndata cannot write what it is to hold" in line_of([w.replace("{file}", "a.h5ad") for w in words], 5, capsys)
+    assert "anndata cannot write" in line_of([w.replace("{file}", "a.h5ad") for w in words], 5, capsys)
 
 
 def test_nothing_that_a_file_links_to_is_opened():
