@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
 from .findings import Finding, emptiness, is_counts, structure, values
+from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
+
+RECORD_FORMAT = 1  # of uns["scae"]; raised when an older scae could not use a newer record
 
 
 @dataclass
@@ -98,6 +101,27 @@ def require_anndata(adata: Any) -> None:
         raise ConfigError(
             f"adata is a {type(adata).__name__}; allowed: an AnnData. Read a file first, e.g. with scanpy.read_h5ad(path)."
         )
+
+
+def record_of(adata: AnnData) -> dict[str, Any]:
+    """What verbs have recorded in ``uns["scae"]``; a slot of the user's own under that name is refused.
+
+    Raises
+    ------
+    ConfigError
+        If ``uns["scae"]`` is there and is no such record, or one of a newer format.
+    """
+    earlier = adata.uns.get("scae", {})
+    if not isinstance(earlier, dict) or ("written" in earlier and not isinstance(earlier["written"], dict)):
+        raise ConfigError(
+            f"uns['scae'] is a {type(earlier).__name__} that scae did not write, but scae keeps its record there. Rename it."
+        )
+    if isinstance(found := earlier.get("format", RECORD_FORMAT), int | np.integer) and found > RECORD_FORMAT:
+        raise ConfigError(
+            f"uns['scae'] was written by a newer scae ({earlier.get('version', '?')!s:.20}), in format {found}; this one "
+            f"reads formats up to {RECORD_FORMAT}. Upgrade scae, or start a new record: del adata.uns['scae']."
+        )
+    return dict(earlier)
 
 
 @spelled_out(KEYWORDS)
@@ -192,7 +216,7 @@ def _advice(adata: AnnData, layer: str | None) -> str:
     if layer is not None and adata.X is not None and is_counts(matrix(adata, None)):
         places.append("layer=None (X)")
     if adata.raw is not None and is_counts(_in_memory(adata.raw.X)):
-        places.append("adata.raw.to_adata() (.raw holds counts)")
+        places.append(f"{RAW} (.raw holds counts)")
     if places:
         return f"Raw counts are available: use {' or '.join(places)}."
     return "No layer holds raw counts." if adata.raw is None else "Neither a layer nor .raw holds raw counts."
@@ -216,7 +240,7 @@ def _numbers(column: pd.Series, key: str, *, positive: bool) -> Iterator[Finding
         text = f"obs[{key!r}] holds {column.dtype} values but must be numeric. Categories belong in categorical_covariates."
         yield Finding("error", text)
     elif not np.isfinite(column.to_numpy(float)).all():
-        yield Finding("error", f"obs[{key!r}] has infinite values.")
+        yield Finding("error", f"obs[{key!r}] has infinite values. Fill in finite ones, or remove those cells.")
     elif positive and not (column > 0).all():
         yield Finding("error", f"obs[{key!r}] must be above zero in every cell to be a size factor.")
 

@@ -39,7 +39,7 @@ class ConfigError(ScaeError, ValueError):
 
 
 class DivergenceError(ScaeError, ArithmeticError):
-    """Training met a loss or a gradient that is not finite; ``error.model`` holds the last good weights."""
+    """Training went wrong again and again, also at lower learning rates; ``error.model`` holds the last good weights."""
 
     model: object = None
 

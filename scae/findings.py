@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import CountsError, MatrixError, ScaeError
 from .kernels import csr
+from .kernels.counts import LARGEST
 
 _CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
 _ROUNDING = 1e-6  # relative distance from a whole number that arithmetic on counts may leave
@@ -27,17 +28,15 @@ class Finding:
 
 
 def structure(x: Any, name: str) -> Iterator[Finding]:
-    """Findings on shape, dtype and, of CSR and CSC, the soundness of the arrays."""
+    """Findings on shape, dtype and, of a sparse matrix, the soundness of the arrays."""
     if 0 in x.shape:
-        yield Finding("error", f"{name} has shape {x.shape[0]} × {x.shape[1]}: there is nothing to fit.")
+        shape = f"{name} has shape {x.shape[0]} × {x.shape[1]}"
+        yield Finding("error", f"{shape}: there is nothing to fit. Pass at least one cell and one gene.")
     if x.dtype.kind not in "iufb":
         yield Finding("error", f"{name} holds {x.dtype} values. Counts must be whole numbers, stored as integers or floats.")
-    if sp.issparse(x) and x.format in ("csr", "csc"):
-        rows, columns = x.shape if x.format == "csr" else x.shape[::-1]
+    if sp.issparse(x):
         try:
-            if x.indptr.size != rows + 1:
-                raise MatrixError(f"there are {x.indptr.size} row pointers for {rows} rows, which need {rows + 1}.")
-            csr.validate(x.indptr, x.indices, x.data, columns)
+            csr.sound(x)
         except MatrixError as fault:
             yield Finding("error", f"{name}: {fault}", MatrixError)
 
@@ -109,6 +108,9 @@ def values(x: Any, name: str, fractions: bool, advice: Callable[[], str]) -> Ite
         yield Finding("error", f"{name} has {v.negative} negative values{scaled}. Pass raw counts. {advice()}")
     elif v.fractional:
         yield from _fractions(x, name, v, fractions, advice)
+    elif v.largest > LARGEST:
+        text = f"{name} has values up to {v.largest:.4g}, too large for counts: above 2^53, float64 skips whole numbers."
+        yield Finding("error", f"{text} Pass raw counts. {advice()}")
     elif v.largest > 2**24:
         text = f"{name} has counts up to {v.largest:.0f}; above 2^24, float32 does not hold every whole number."
         yield Finding("warning", text)

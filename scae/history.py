@@ -24,11 +24,14 @@ class History:
         The row whose weights were kept.
     stopped
         Why the fit ended.
+    rolled_back
+        What went wrong each time that the fit returned to earlier weights with half the learning rate.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     best: int = -1
     stopped: str = "all planned steps done"
+    rolled_back: list[str] = field(default_factory=list)
 
     def column(self, name: str) -> list[float]:
         """One quantity over the rows that have it."""
@@ -58,8 +61,12 @@ class Meter:
     def read(self) -> dict[str, float]:
         """The means, and the seconds; starts anew."""
         means = (torch.as_tensor(self.sums) / self.cells).tolist()
-        self.sums, self.cells = 0.0, 0
+        self.clear()
         return {**dict(zip(self.names, means, strict=True)), "seconds": time.perf_counter() - self.began}
+
+    def clear(self) -> None:
+        """Forget what was added since the last reading."""
+        self.sums, self.cells = 0.0, 0
 
     def plain(self) -> dict[str, Any]:
         """The sums as JSON has them; floats survive it to the bit."""

@@ -25,6 +25,8 @@ from .records import Cells, Counts, Encoded, EncoderInput, GeneStatistics, Laten
 from .transforms import Normalized, Transform
 from .version import __version__
 
+FORMAT = 1  # of model files: raised when an older scae could not read a new file; each has its golden file in tests/golden
+
 
 @record
 class ModelSpec:
@@ -59,7 +61,7 @@ class Autoencoder(nn.Module):
     spec, data
         What the model is, and what it was fitted to.
     fitted
-        How it was fitted: plan, history and seed (plain dicts, saved with the model).
+        How it was fitted: plan, history, seed and environment (plain dicts, saved with the model).
     """
 
     def __init__(self, spec: ModelSpec, data: DataSpec, rng: torch.Generator) -> None:
@@ -153,7 +155,8 @@ class Autoencoder(nn.Module):
         --------
         >>> model.save("model.scae")  # doctest: +SKIP
         """
-        about = {"scae": __version__, "spec": to_dict(self.spec), "data": to_dict(self.data), "fitted": self.fitted}
+        written_by = {"format": FORMAT, "scae": __version__}
+        about = written_by | {"spec": to_dict(self.spec), "data": to_dict(self.data), "fitted": self.fitted}
         write_model(Path(path), {k: v.detach().cpu().contiguous().numpy() for k, v in self.state_dict().items()}, about)
 
     def __repr__(self) -> str:

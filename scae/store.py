@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
+from .environment import is_environment
 from .errors import ModelFileError, ScaeError
 from .io.modelfile import read_model, readable
 from .keys import DataSpec
-from .model import Autoencoder, ModelSpec
+from .model import FORMAT, Autoencoder, ModelSpec
 from .ops.device import resolve_device
 from .parts import build, inside
 
@@ -43,8 +44,8 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, altered, made of parts that this installation does not know, or if its weights are not
-        finite or not those of the model that it describes.
+        If the file is missing, truncated, altered, of a newer format, made of parts that this installation does not know, or if
+        its weights are not finite or not those of the model that it describes.
 
     Examples
     --------
@@ -52,6 +53,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
     """
     arrays, about = read_model(Path(path))
     try:
+        _check_format(about)
         for name in ("spec", "data"):
             if name not in about:
                 raise ModelFileError(f"its description has no {name!r}")
@@ -62,6 +64,15 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
             f"{path} (written by scae {readable(about.get('scae', '?'), 20)}) does not fit this installation: {readable(fault)}"
         ) from fault
     return model.to(resolve_device(device)).eval()
+
+
+def _check_format(about: dict[str, Any]) -> None:
+    """Refuse a file of a newer format, or of none."""
+    given = about.get("format")
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ModelFileError(f"its format is {given!r:.40}; allowed: a whole number from 1 to {FORMAT}. Save the model again.")
+    if given > FORMAT:
+        raise ModelFileError(f"a newer scae wrote it, in format {given}; this one reads formats up to {FORMAT}. Upgrade scae.")
 
 
 def _filled(spec: ModelSpec, data: DataSpec, arrays: dict[str, NDArray]) -> Autoencoder:
@@ -148,6 +159,8 @@ def _checked(fitted: Any) -> dict[str, Any]:
         raise ModelFileError(f"its random_state is {seed!r:.40}; allowed: a whole number of at least 0.")
     if not isinstance(fitted.get("plan", {}), dict):
         raise ModelFileError(f"its plan is {fitted['plan']!r:.40}; allowed: an object.")
+    if not is_environment(fitted.get("environment", {})):
+        raise ModelFileError(f"its environment is {fitted['environment']!r:.40}; allowed: an object of short texts.")
     return fitted
 
 

@@ -53,6 +53,11 @@ class Weights:
         """Take the average as the best weights so far."""
         torch._foreach_copy_(self.best, self.mean)
 
+    def rewind(self) -> None:
+        """Train on from the best weights."""
+        for tensors in (self.live, self.mean):
+            torch._foreach_copy_(tensors, self.best)
+
     def restore(self) -> None:
         """Give the model the best weights."""
         torch._foreach_copy_(self.live, self.best)

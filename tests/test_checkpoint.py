@@ -23,7 +23,8 @@ from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
 from scae.plan import TrainPlan
 from scae.priors import Vamp
-from scae.train import Run, fit
+from scae.run import Run
+from scae.train import fit
 
 MLP8 = MLP(hidden=(8,), dropout=0.1)
 SPECS = {
@@ -39,6 +40,7 @@ PLANS = {
     "rmsprop": TrainPlan(epochs=9, min_steps=31, batch_size=16, optimizer="rmsprop", averaging=0.0, held_out=0.2, plateau=0.1),
     "last weights": TrainPlan(epochs=3, min_steps=31, batch_size=16, held_out=0.0),
     "stopped early": TrainPlan(epochs=60, min_steps=1, batch_size=16, lr=0.05, held_out=0.3, patience=0.05, kl_warmup=0.1),
+    "rolled back": TrainPlan(epochs=9, min_steps=1, batch_size=16, lr=0.5, lr_warmup=0.0, held_out=0.2),
 }
 
 
@@ -54,7 +56,11 @@ def run(spec: ModelSpec, plan: TrainPlan, checkpoints: Checkpoints | None = None
 
 def same(one, two) -> bool:
     rows = [[{**row, "seconds": 0} for row in history.rows] for _, history in (one, two)]
-    return same_weights(one[0], two[0]) and rows[0] == rows[1] and (one[1].best, one[1].stopped) == (two[1].best, two[1].stopped)
+    return (
+        same_weights(one[0], two[0])
+        and rows[0] == rows[1]
+        and all(getattr(one[1], name) == getattr(two[1], name) for name in ("best", "stopped", "rolled_back"))
+    )
 
 
 def interrupt_at(monkeypatch, *steps: int) -> None:

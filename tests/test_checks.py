@@ -112,6 +112,13 @@ def test_pointers_that_lie_raise(pbmc):
     refused(pbmc, MatrixError, "indptr")
 
 
+@pytest.mark.parametrize(("form", "axis"), [("csr", "200 rows"), ("csc", "765 columns")])
+def test_pointers_that_are_too_few_are_told_by_cells_or_genes(pbmc, form, axis):
+    pbmc.X = pbmc.X.asformat(form)
+    pbmc.X.indptr = pbmc.X.indptr[:-3]
+    refused(pbmc, MatrixError, f"pointers for {axis}", "Rebuild")
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_nothing_is_refused(shape):
     refused(AnnData(np.zeros(shape, np.float32)), CountsError, f"shape {shape[0]} × {shape[1]}", "nothing to fit")
@@ -159,6 +166,7 @@ def test_one_row_does_not_look_log_normalised():
 
 def test_huge_counts_are_a_warning():
     assert "2^24" in str(scae.check(AnnData(np.array([[2.0**25, 1], [1, 1]]))))
+    refused(AnnData(np.array([[1e30, 1], [1, 1]])), CountsError, "up to 1e+30, too large for counts")
 
 
 def test_sound_counts_are_the_only_matrix_that_is_read(pbmc, monkeypatch):

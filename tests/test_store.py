@@ -12,9 +12,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import scae
+from scae import threads
+from scae.environment import environment
 from scae.errors import ModelFileError, OutputError
 from scae.io.modelfile import read_model, write_model
 from scae.io.writer import replacing
+from scae.model import FORMAT
 
 
 @pytest.fixture
@@ -90,6 +93,30 @@ def test_models_of_other_versions_are_refused_by_name(path, change):
     write_model(path, arrays, about | {"scae": "99.0"})
     with pytest.raises(ModelFileError, match=r"written by scae 99\.0"):
         scae.load(path)
+
+
+def test_a_newer_format_is_refused_by_name(path):
+    arrays, about = read_model(path)
+    write_model(path, arrays, about | {"format": FORMAT + 1, "scae": "99.0", "spec": "of a kind unknown today"})
+    said = rf"written by scae 99\.0.*in format {FORMAT + 1}; this one reads formats up to {FORMAT}\. Upgrade scae"
+    with pytest.raises(ModelFileError, match=said):
+        scae.load(path)
+
+
+def test_a_file_without_a_format_is_refused(path):
+    arrays, about = read_model(path)
+    about.pop("format")
+    write_model(path, arrays, about)
+    with pytest.raises(ModelFileError, match="its format is None; allowed: a whole number from 1"):
+        scae.load(path)
+
+
+def test_the_file_says_where_the_model_was_fitted(path):
+    here = environment("cpu")
+    with threads.use(2):
+        there = environment("cpu")
+    assert scae.load(path).fitted["environment"].items() >= {k: v for k, v in here.items() if "threads" not in k}.items()
+    assert (there["threads"], there["torch_threads"]) == (2, 2)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

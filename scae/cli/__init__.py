@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 import warnings
+from typing import NoReturn
 
 from ..errors import (
     CheckpointError,
@@ -58,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"scae {args.command or ''}".rstrip() + f": interrupted by {signal.Signals(number).name}{saved}", file=sys.stderr)
         return 128 + number
     except (ScaeError, OSError) as fault:
-        print(f"scae {args.command}: {fault}", file=sys.stderr)
+        from ..io.advice import for_shell
+
+        source = getattr(args, "input", getattr(args, "source", None))
+        print(f"scae {args.command}: {for_shell(str(fault), source)}", file=sys.stderr)
         return _exit_code(fault)
     if args.json:
         print(json.dumps(summary))
@@ -79,8 +83,15 @@ def _exit_code(fault: Exception) -> int:
     return 3 if isinstance(fault, CountsError | ValueError) else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists what is allowed\n")
+
+
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scae",
         description="AnnData-native count autoencoders.",
         epilog=EXIT_CODES,

@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from anndata import AnnData
+
 from .. import threads
 from ..model import Autoencoder
 from ..store import load
-from .files import check_model_target, check_target, read, write
+from .files import check_contents, check_model_target, check_room, check_target, read, write
 from .options import add_model_options, fit_options, key_options, preset_from, refuse_fit_options
 
 
@@ -24,24 +26,34 @@ def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     add_model_options(parser, default)
 
 
-def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], **options: Any) -> dict[str, Any]:
+def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], *, layer: bool = False, **options: Any) -> dict[str, Any]:
+    """Run a verb from file to file; ``layer``: what it adds is a dense layer, rather than a few numbers per cell."""
     check_target(args.output)
     options |= {"overwrite": args.overwrite}
     with threads.use(args.threads):
         if args.model:
             refuse_fit_options(args)
-            adata, model = read(args.input), load(args.model, device=args.device)
+            adata, model = _read(args, layer), load(args.model, device=args.device)
             fitted = verb(adata, model, **options, **key_options(args))
         else:
             preset = preset_from(args)
             if "save_model" in args:
                 check_model_target(args.save_model)
-            adata = read(args.input)
+            adata = _read(args, layer)
             fitted = verb(adata, preset, **options, **fit_options(args))
     write(adata, args.output)
     if "save_model" in args:
         fitted.save(args.save_model)
     return {"output": args.output, "key": options["key_added"], "cells": adata.n_obs} | fit_summary(fitted)
+
+
+def _read(args: argparse.Namespace, layer: bool) -> AnnData:
+    """The input, if it could be written to the output together with what is added."""
+    adata = read(args.input)
+    new = layer and args.key_added not in adata.layers
+    check_room(adata, args.output, 4 * adata.n_obs * adata.n_vars if new else 0)
+    check_contents(adata, args.output, getattr(args, "genes", None) or ())
+    return adata
 
 
 def fit_summary(model: Autoencoder) -> dict[str, Any]:
@@ -50,4 +62,5 @@ def fit_summary(model: Autoencoder) -> dict[str, Any]:
     row = history["rows"][history["best"]] if history["rows"] else {}
     seconds = history["rows"][-1]["seconds"] if history["rows"] else None
     best = {"held_out_nats_per_cell": row.get("held_out"), "epoch": row.get("epoch"), "stopped": history.get("stopped")}
+    best["rolled_back"] = len(history.get("rolled_back", []))
     return {"genes": model.data.n_genes, "latent": model.spec.bottleneck.dim, "seconds": seconds, **best}

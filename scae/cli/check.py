@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from ..checks import check
+from ..io.advice import for_shell
 from .files import read
 from .options import add_keys, key_options
 
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     report = check(read(args.input), fractions=args.fractions, **key_options(args))
+    report.findings = [replace(f, message=for_shell(f.message, args.input)) for f in report.findings]
     if not args.json:
         print(report)
     findings = [{"level": f.level, "message": f.message} for f in report.findings]

@@ -33,4 +33,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     names = ("key_added", "kind", "library_size", "n_samples", "genes", "at_batch")
-    return applying.run(args, tl.denoise, **{name: getattr(args, name) for name in names})
+    return applying.run(args, tl.denoise, layer=args.genes is None, **{name: getattr(args, name) for name in names})

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from .. import presets
 from .. import threads as limit
-from ..checks import check, require_anndata
+from ..checks import examine, require_anndata
 from ..errors import ConfigError, unknown
 from ..infer import each_block
+from ..keys import DataKeys
 from ..likelihoods import NB, ZINB, Likelihood
 from ..model import Autoencoder
 from ..presets import Preset
@@ -28,7 +29,7 @@ from ..records import Cells, Counts
 from ..source import CountMatrix
 from ..tl._dispersion import dispersion
 from ..tl._fit import fitted
-from ..tl._writing import note
+from ..tl._writing import check_slots, note
 from . import _preset
 from ._names import settle
 
@@ -186,7 +187,9 @@ def dca(
     if o["mode"] not in _MODES:
         raise unknown("mode", o["mode"], _MODES)
     _warn_of_no_effect(o)
-    totals = _totals(adata)
+    x = _counts(adata)
+    check_slots(adata)
+    totals = np.asarray(x.sum(1), np.float64).ravel()
     preset = _as_preset(o, totals)
     options: dict[str, Any] = {"mask_var": np.ones(adata.n_vars, bool), "random_state": _seed(o["random_state"])}
     if not o["normalize_per_cell"]:
@@ -194,7 +197,7 @@ def dca(
     factors = totals / _median(totals) if o["normalize_per_cell"] else np.ones(adata.n_obs)
     # A second AnnData around the same counts, so that adata is unchanged until the fit is done.
     exposure = pd.DataFrame({"size_factors": factors}, index=adata.obs_names)
-    cells = AnnData(adata.X, obs=exposure, var=pd.DataFrame(index=adata.var_names))
+    cells = AnnData(x, obs=exposure, var=pd.DataFrame(index=adata.var_names))
     with limit.use(o["threads"]):
         model, source = fitted(cells, preset, options, progress=bool(o["verbose"]))
         outputs = _read(model, source, o["mode"])
@@ -209,13 +212,14 @@ def dca(
     return adata if o["copy"] else None
 
 
-def _totals(adata: AnnData) -> NDArray[np.float64]:
-    """Totals ``(cells,)``, after checking the counts."""
+def _counts(adata: AnnData) -> Any:
+    """The matrix of counts, checked and in memory."""
     require_anndata(adata)
     if adata.isbacked:
         raise ConfigError("adata is backed by a file, and dca would overwrite its X. Load it first: adata.to_memory().")
-    check(adata).raise_errors()
-    return np.asarray(adata.X.sum(1), np.float64).ravel()
+    report, x = examine(adata, DataKeys())
+    report.raise_errors()
+    return x
 
 
 def _median(totals: NDArray[np.float64]) -> float:

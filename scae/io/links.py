@@ -16,22 +16,21 @@ from typing import Any
 import h5py
 
 from ..errors import ModelFileError
-from .sizes import ASK, Allowance, check_pointers, check_sparse, declared
+from . import kinds
+from .sizes import ASK, Allowance, check_pointers, check_sparse, declared, sparse_format
 
 _DEPTH = 64  # groups within groups
 _LINK = "Copy what it links to into the file, or ask for such a file."
 
 
 @contextmanager
-def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: bool = False) -> Iterator[Any]:
+def opened(path: str | Path, *, loaded: bool = True, allow_links: bool = False) -> Iterator[Any]:
     """Open the root group of an h5ad file or a zarr store for reading, once it is known to be harmless.
 
     Parameters
     ----------
     path : str or Path
-        The file or store.
-    folder : bool
-        It is a zarr store.
+        The file, or the folder of a store.
     loaded : bool
         It will be in memory as a whole; otherwise matrices are read block by block.
     allow_links : bool
@@ -45,12 +44,14 @@ def opened(path: str | Path, *, folder: bool, loaded: bool = True, allow_links: 
     Raises
     ------
     ModelFileError
-        As :func:`refuse_links`; if it is truncated or of another format; or if it is a device or a named pipe, which might never
-        open.
+        As :func:`refuse_links` and :func:`scae.io.kinds.refuse`; if it is truncated; or if it is a device or a named pipe, which
+        might never open.
     """
     place = Path(path)
-    if not (place.is_dir() if folder else place.is_file()):
-        raise ModelFileError(f"{path} is no ordinary {'folder' if folder else 'file'}. Name an h5ad file, or a zarr store.")
+    folder = place.is_dir()
+    if not (folder or place.is_file()):
+        raise ModelFileError(f"{path} is no ordinary file. Name an h5ad file, or a zarr store.")
+    kinds.refuse(path)
     with ExitStack() as stack:
         try:
             if folder:
@@ -131,9 +132,9 @@ class _Walk:
         for name in group:
             self.link(group, name, f"{place}/{name}", depth)
         self.above.pop()
-        encoding = group.attrs.get("encoding-type") if self.allowance is not None else None
-        if self.allowance is not None and isinstance(encoding, str) and encoding in ("csr_matrix", "csc_matrix"):
-            check_sparse(group, place, encoding)
+        layout = sparse_format(group.attrs) if self.allowance is not None else None
+        if self.allowance is not None and layout:
+            check_sparse(group, place, layout)
             if not self.allowance.loaded:  # what reads a matrix block by block relies on them
                 check_pointers(group["indptr"][:], len(group["data"]), place)
 
@@ -238,7 +239,8 @@ def refuse_large(root: Any, allowance: Allowance) -> None:
         chunk = getattr(item, "shards", None) or item.chunks  # what is read at once, even where the array is smaller
         allowance.charge(f"/{place}", each * max(math.prod(item.shape), math.prod(chunk) if math.prod(item.shape) else 0))
     for place, item in items:
-        if not hasattr(item, "shape") and item.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
-            check_sparse(item, f"/{place}", item.attrs["encoding-type"])
+        layout = None if hasattr(item, "shape") else sparse_format(item.attrs)
+        if layout:
+            check_sparse(item, f"/{place}", layout)
             if not allowance.loaded:
                 check_pointers(item["indptr"][:], item["data"].shape[0], f"/{place}")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..errors import ModelFileError
 from .writer import replacing
@@ -72,7 +72,8 @@ def write_model(path: Path, arrays: dict[str, NDArray], about: dict[str, Any]) -
     """
     text = json.dumps(about, allow_nan=False, ensure_ascii=False)
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata={"about": text, "sha256": digest(arrays, text)})
+        # through Python, which names a full disk; the library's own writer does not
+        temporary.write_bytes(save(arrays, metadata={"about": text, "sha256": digest(arrays, text)}))
 
 
 def read_model(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:

@@ -67,7 +67,15 @@ def declared(data: h5py.Dataset) -> int:
     return each * max(n, math.prod(data.chunks) if data.chunks and n else 0)
 
 
-def check_sparse(group: Any, place: str, encoding: str) -> None:
+def sparse_format(attributes: Any) -> str | None:
+    """Return ``"csr"`` or ``"csc"`` if the attributes of a group, of today or of anndata 0.6, are those of a sparse matrix."""
+    text = attributes.get("h5sparse_format", attributes.get("encoding-type"))
+    if isinstance(text, bytes):  # text of fixed length, which other languages than Python write
+        text = text.decode("utf-8", "replace")
+    return {"csr": "csr", "csr_matrix": "csr", "csc": "csc", "csc_matrix": "csc"}.get(text) if isinstance(text, str) else None
+
+
+def check_sparse(group: Any, place: str, layout: str) -> None:
     """Compare the declared shape of a sparse matrix, an h5py or zarr group, with its arrays.
 
     Raises
@@ -75,12 +83,12 @@ def check_sparse(group: Any, place: str, encoding: str) -> None:
     ModelFileError
         If they contradict each other.
     """
-    shape = np.asarray(group.attrs.get("shape", ())).tolist()
+    shape = np.asarray(group.attrs.get("shape", group.attrs.get("h5sparse_shape", ()))).tolist()
     arrays: list[Any] = [group.get(name) for name in ("indptr", "indices", "data")]
     if len(shape) != 2 or not all(len(getattr(a, "shape", None) or ()) == 1 for a in arrays):
         raise ModelFileError(f"{place} is no sparse matrix: it lacks a shape or one of its three arrays. {ASK}")
     indptr, indices, _ = arrays
-    n, (n_pointers, n_indices, n_values) = shape[0 if encoding == "csr_matrix" else 1], [a.shape[0] for a in arrays]
+    n, (n_pointers, n_indices, n_values) = shape[0 if layout == "csr" else 1], [a.shape[0] for a in arrays]
     if n_pointers != n + 1 or n_indices != n_values or min(shape) < 0:
         raise ModelFileError(
             f"{place} declares shape {tuple(shape)}, but holds {n_pointers} row or column pointers, {n_indices} indices and "

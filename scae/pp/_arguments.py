@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..checks import record_of
 from ..errors import ConfigError, CountsError, MatrixError, unknown
 from ..version import __version__
 
@@ -183,8 +184,8 @@ def truth(column: Any, place: str) -> NDArray[np.bool_]:
 
 
 def need_free(adata: AnnData, slot: str, keys: Sequence[str], option: str) -> None:
-    """Raise ``ConfigError`` if an entry exists that scae did not write."""
-    written = (adata.uns.get("scae") or {}).get("written", {})
+    """Raise ``ConfigError`` if an entry exists that scae did not write, also where scae keeps its record."""
+    written = record_of(adata).get("written", {})
     for key in keys:
         if key in getattr(adata, slot) and f"{slot}[{key!r}]" not in written:
             raise ConfigError(
@@ -195,6 +196,6 @@ def need_free(adata: AnnData, slot: str, keys: Sequence[str], option: str) -> No
 
 def note_written(adata: AnnData, slot: str, keys: Sequence[str], verb: str) -> None:
     """Record in ``uns["scae"]["written"]`` that scae wrote these entries, so that it may replace them."""
-    about = dict(adata.uns.get("scae") or {})
+    about = record_of(adata)
     places = {f"{slot}[{key!r}]": f'{{"verb": "{verb}"}}' for key in keys}
     adata.uns["scae"] = {"version": __version__} | about | {"written": dict(about.get("written", {})) | places}

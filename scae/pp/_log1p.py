@@ -81,13 +81,14 @@ def log1p(
         flat = isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "biuf"  # scanpy takes vectors, too
         return logged(data if flat else checked(data, "log1p"), base=base, copy=copy)
     _refuse_disk(data, chunked, layer, obsm)
-    get_rep(data, "log1p", layer=layer, obsm=obsm, on_disk=True)
+    on_disk = bool(chunked) and data.isbacked  # the only matrix in a file that is transformed there
+    get_rep(data, "log1p", layer=layer, obsm=obsm, on_disk=on_disk)
     refuse_backed_change(data, "log1p", whole=copy)
     if "log1p" in data.uns:
         log.warning("adata.X seems to be already log-transformed.")
     adata = data.copy() if copy else data
     copy_if_view(adata)
-    x = get_rep(adata, "log1p", layer=layer, obsm=obsm, on_disk=True)
+    x = get_rep(adata, "log1p", layer=layer, obsm=obsm, on_disk=on_disk)
     if is_backed(x):
         for chunk, start, stop in adata.chunked_X(chunk_size):
             adata.X[start:stop] = logged(chunk, base=base, copy=False)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from anndata.io import write_elem
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, ModelFileError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows
@@ -30,7 +29,6 @@ from ._settings import Settings, check_some_pass, warn_replaced
 
 _BLOCKS_ALIVE = 12  # copies of a block in memory at the same time: as read, filtered, normalised, in buffers of the file
 _LIBRARIES = 700 << 20  # bytes used by the process apart from the blocks
-_COPIED = ("obsm", "varm", "uns")
 
 
 def preprocess_file(
@@ -51,7 +49,8 @@ def preprocess_file(
     Parameters
     ----------
     source, target : str or Path
-        Paths of the two stores. A directory or a name ending in ``.zarr`` is a zarr store, anything else an h5ad file.
+        Paths of the two stores. A source that is a folder is read as a zarr store, and a target whose name
+        ends in ``.zarr`` is written as one; anything else is an h5ad file.
     max_memory : int
         Memory that the process may use, libraries and tables included, in bytes; at least 1 GiB.
     **options
@@ -70,14 +69,14 @@ def preprocess_file(
         If ``max_memory`` is too small, ``source`` and ``target`` are the same, or an option is unknown or has a value that is not
         allowed.
     CountsError
-        If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
-        is expressed in ``min_cells`` cells.
+        If there is no ``X``, or it does not hold counts, if cells have no batch, or if no cell has at least ``min_genes``
+        expressed genes or no gene is expressed in ``min_cells`` cells.
     MatrixError
         If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
-        If the source does not exist or has no ``X``, or a column does not exist.
+        If a column does not exist.
     ModelFileError
-        If the source is truncated or of another format, links to other files, or declares far more than it holds.
+        If the source does not exist, is truncated or of another kind, links to other files, or declares far more than it holds.
 
     Examples
     --------
@@ -114,7 +113,11 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     x = store.matrix(root)
     if getattr(x, "format", None) == "csc" and x.group["data"].size * 24 > max_memory:
         raise ConfigError("X is stored by columns (CSC) and too large to load. Store it as CSR, or increase max_memory.")
-    tables = AnnData(obs=store.element(root, "obs", pd.DataFrame()), var=store.element(root, "var", pd.DataFrame()))
+    tables = store.tables(root)
+    if tables.shape != x.shape:
+        raise ModelFileError(
+            f"X has shape {x.shape}, but obs has {tables.n_obs} rows and var has {tables.n_vars}. Use a whole file."
+        )
     s = s.checked(tables.obs, tables.var)
     block_bytes = min((max_memory - _LIBRARIES) // _BLOCKS_ALIVE, 256 << 20)
     before = {"obs": tables.obs.copy(), "var": tables.var.copy()}
@@ -123,13 +126,12 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     result = AnnData(obs=tables.obs.loc[cells].copy(), var=tables.var.loc[genes].copy())
     target_sum = _target_sum(x, cells, genes, s, block_bytes)
     moments = _write_matrices(x, out, (cells, genes, target_sum, dtype), s, block_bytes)
-    for name in _COPIED:
-        entries = store.element(root, name, {})
-        mask = {"obsm": cells, "varm": genes}.get(name)
-        write_elem(out, name, entries if mask is None else {key: value[mask] for key, value in entries.items()})
+    for name, mask in (("obsm", cells), ("varm", genes)):
+        store.put(out, name, {key: value[mask] for key, value in store.columns(root, name).items()})
+    store.put(out, "uns", dict(tables.uns))
     _mark_genes(out, result, moments, s)
     for name in ("obs", "var"):
-        write_elem(out, name, getattr(result, name))
+        store.put(out, name, getattr(result, name))
     warn_replaced({"obs": before["obs"][cells], "var": before["var"][genes]}, {"obs": result.obs, "var": result.var})
     return {
         "cells": [len(cells), int(cells.sum())],
@@ -171,8 +173,8 @@ def _refuse(root: Any, x: Any, start: int, block: Any) -> None:
     adata = AnnData(block)
     for name in list(root["layers"]) if "layers" in root else []:
         adata.layers[name] = _part(store.matrix(root, f"layers/{name}"), start, stop)
-    if "raw/X" in root:
-        adata.raw = AnnData(_part(store.matrix(root, "raw/X"), start, stop))
+    for name in [name for name in ("raw/X", "raw.X") if name in root]:  # the second of anndata 0.6
+        adata.raw = AnnData(_part(store.matrix(root, name), start, stop))
     refuse(adata, None, "" if block.shape[0] == x.shape[0] else f" (cells {start} to {stop - 1})")
 
 
@@ -240,7 +242,7 @@ def _write_matrices(
 
 def _mark_genes(out: Any, result: AnnData, moments: NDArray[np.float64], s: Settings) -> None:
     """Mark variable genes in ``result.var``, and record log1p and the flavour in ``uns`` of the new store."""
-    write_elem(out, "uns/log1p", {})
+    store.put(out, "uns/log1p", {})
     if s.one_pass:
         mark_from_moments(result.var, moments, result.n_obs, s)
     else:
@@ -248,4 +250,4 @@ def _mark_genes(out: Any, result: AnnData, moments: NDArray[np.float64], s: Sett
         backed = AnnData(store.matrix(out, name), obs=result.obs, var=result.var)
         highly_variable_genes(backed, flavor=s.flavor, n_top_genes=s.n_top_genes, batch_key=s.batch_key)
         result.var = backed.var
-    write_elem(out, "uns/hvg", {"flavor": s.flavor})
+    store.put(out, "uns/hvg", {"flavor": s.flavor})

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anndata
 import h5py
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingKeyError
+from ..errors import ConfigError, CountsError, ModelFileError, OutputError
+from ..io.advice import unreadable
 from ..io.hdf5 import writing
 from ..io.links import opened
+from ..io.sizes import sparse_format
 from ..io.writer import replacing
 
 _CHUNK = 1 << 18  # stored values per chunk of the file
-
-
-def _is_zarr(path: Path) -> bool:
-    return path.is_dir() or path.suffix == ".zarr"
 
 
 @contextmanager
@@ -37,14 +39,12 @@ def open_read(path: Path, *, allow_links: bool = False) -> Iterator[Any]:
 
     Raises
     ------
-    MissingKeyError
-        If the path does not exist.
     ModelFileError
-        If it is truncated or of another format, links to other files, or declares far more than it holds.
+        If there is no such file, or it is truncated or of another kind, links to other files, or declares far more than it holds.
     """
     if not path.exists():
-        raise MissingKeyError(f"{str(path)!r} does not exist. Name an h5ad file or a zarr store.")
-    with opened(path, folder=_is_zarr(path), loaded=False, allow_links=allow_links) as root:
+        raise ModelFileError(f"there is no file {path}. Name an h5ad file or a zarr store.")
+    with opened(path, loaded=False, allow_links=allow_links) as root:
         yield root
 
 
@@ -58,7 +58,8 @@ def open_write(path: Path) -> Iterator[Any]:
         As :func:`scae.io.writer.replacing`; what was there before is unchanged.
     """
     folder = path.suffix == ".zarr"
-    with replacing(path, folder=folder) as temporary:
+    strings = anndata.settings.override(allow_write_nullable_strings=True)  # otherwise a file that holds some is refused
+    with replacing(path, folder=folder) as temporary, strings:
         if folder:
             import zarr
 
@@ -76,18 +77,87 @@ def matrix(root: Any, name: str = "X") -> Any:
 
     Raises
     ------
-    MissingKeyError
+    CountsError
         If the store has no such matrix.
     """
     if name not in root:
-        raise MissingKeyError(f"The store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
+        raise CountsError(f"the store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
     item = root[name]
-    return sparse_dataset(item) if "encoding-type" in item.attrs and "matrix" in item.attrs["encoding-type"] else item
+    return sparse_dataset(item) if sparse_format(item.attrs) else item
 
 
 def element(root: Any, name: str, default: Any) -> Any:
-    """Load a small element; return ``default`` if the store does not have it."""
-    return read_elem(root[name]) if name in root else default
+    """Load a small element; return ``default`` if the store does not have it.
+
+    Raises
+    ------
+    ModelFileError
+        If anndata cannot read it.
+    """
+    if name not in root:
+        return default
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old files, about which the user can do nothing
+            return read_elem(root[name])
+    except Exception as fault:  # h5py, zarr and anndata each raise their own
+        where = root.file.filename if isinstance(root, h5py.Group) else root.store_path
+        raise unreadable(f"{name} of {where}", fault) from fault
+
+
+def put(root: Any, name: str, value: Any) -> None:
+    """Write a small element.
+
+    Raises
+    ------
+    OutputError
+        If anndata cannot write it.
+    """
+    try:
+        write_elem(root, name, value)
+    except OSError:
+        raise
+    except Exception as fault:  # h5py, zarr and anndata each raise their own
+        reason = (str(fault) or type(fault).__name__).splitlines()[0]
+        raise OutputError(f"cannot write {name} of the result: anndata cannot write what it is to hold ({reason}).") from fault
+
+
+def columns(root: Any, name: str) -> dict[str, Any]:
+    """Load a small group, or the compound array that anndata 0.6 wrote in its place, as a dictionary."""
+    values = element(root, name, {})
+    return values if isinstance(values, dict) else {key: values[key] for key in values.dtype.names or ()}
+
+
+def tables(root: Any) -> AnnData:
+    """Load ``obs``, ``var`` and ``uns`` as anndata reads them, also where anndata 0.6 wrote them."""
+    axes = {axis: _table(element(root, axis, pd.DataFrame())) for axis in ("obs", "var")}
+    uns = element(root, "uns", {})
+    if "obs" in root and hasattr(root["obs"], "dtype"):
+        _categories(axes, uns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about graphs of cells that were in uns; obsp is not copied
+        return AnnData(**axes, uns=uns)
+
+
+def _table(values: Any) -> pd.DataFrame:
+    """Make a table of the compound array of anndata 0.6, whose first field is the index."""
+    if isinstance(values, pd.DataFrame):
+        return values
+    fields = {key: [v.decode() if isinstance(v, bytes) else v for v in values[key].tolist()] for key in values.dtype.names}
+    table = pd.DataFrame({key: np.asarray(v, object if values[key].dtype.kind in "OSU" else None) for key, v in fields.items()})
+    return table.set_index(table.columns[0])
+
+
+def _categories(axes: dict[str, pd.DataFrame], uns: dict[str, Any]) -> None:
+    """Turn codes into the categories that anndata 0.6 kept in ``uns``; which axis they belong to, only their number tells."""
+    for key in [key for key in uns if key.endswith("_categories")]:
+        levels = np.atleast_1d(uns[key])
+        name, used = key.removesuffix("_categories"), False
+        for table in axes.values():
+            if name in table and table[name].dtype.kind in "iu" and (table[name] < len(levels)).all():
+                table[name], used = pd.Categorical.from_codes(table[name], levels), True
+        if used:
+            del uns[key]
 
 
 class CsrWriter:

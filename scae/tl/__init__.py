@@ -6,6 +6,7 @@ Each public function has a file of the same name.
 from ._choose import Choice, choose
 from ._cross_validate import cross_validate
 from ._denoise import denoise
+from ._differences import differences
 from ._dispersion import dispersion
 from ._embed import embed
 from ._fit import fit
@@ -13,4 +14,16 @@ from ._grid import grid
 from ._loadings import loadings
 from ._score import score
 
-__all__ = ["Choice", "choose", "cross_validate", "denoise", "dispersion", "embed", "fit", "grid", "loadings", "score"]
+__all__ = [
+    "Choice",
+    "choose",
+    "cross_validate",
+    "denoise",
+    "differences",
+    "dispersion",
+    "embed",
+    "fit",
+    "grid",
+    "loadings",
+    "score",
+]

@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from ..errors import ConfigError, unknown
 from ..infer import KINDS, denoised
+from ..io.room import in_words, memory_available
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..model import Autoencoder
 from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
@@ -75,8 +76,8 @@ def denoise(
     Raises
     ------
     ConfigError
-        If an option is not allowed, the place is taken by something that scae has no record of, or the likelihood has no
-        ``"log_mean"``.
+        If an option is not allowed, the place is taken by something that scae has no record of, the likelihood has no
+        ``"log_mean"``, or the layer would be larger than the memory available.
     MissingKeyError
         If a gene or a batch is unknown.
     ScaeError
@@ -97,6 +98,8 @@ def denoise(
     if kind == "log_mean":
         spec_of(model).likelihood.require_molecules("kind is 'log_mean'")
     check_slots(adata, ("layers" if genes is None else "obsm", key_added), overwrite=overwrite)
+    if genes is None:
+        _check_memory(adata)
     genes = None if genes is None else _listed(genes)
     _check_names(adata, model, genes, at_batch, FitOptions.read(keywords).keys)
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
@@ -118,6 +121,23 @@ def denoise(
     how = {"kind": kind, "library_size": float(library_size), "n_samples": int(n_samples)}  # numpy's numbers are no JSON
     note(adata, fitted_model, place, verb="denoise", **how, at_batch=None if at_batch is None else str(at_batch))
     return fitted_model
+
+
+def _check_memory(adata: AnnData) -> None:
+    """Refuse, before the fit, a layer that does not fit into memory.
+
+    Raises
+    ------
+    ConfigError
+        If it is larger than the memory available, where that is known.
+    """
+    need, there = 4 * adata.n_obs * adata.n_vars, memory_available()
+    if there is not None and need > there:
+        raise ConfigError(
+            f"the denoised layer of {adata.n_obs:,} cells × {adata.n_vars:,} genes takes {in_words(need)} of memory, and "
+            f"{in_words(there)} are available. Name the genes that you need (genes, or --genes), or first subset the data to "
+            "fewer genes or cells, such as adata[:, adata.var['highly_variable']].copy()."
+        )
 
 
 def _listed(genes: str | Sequence[str]) -> list[str]:

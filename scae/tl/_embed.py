@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..environment import fingerprint
 from ..infer import latent
 from ..keys import KEYWORDS, spelled_out
 from ..model import Autoencoder
@@ -42,7 +43,8 @@ def embed(
     Returns
     -------
     Autoencoder
-        The fitted model. Also writes ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and a record in ``uns["scae"]``.
+        The fitted model. Also writes ``obsm[key_added]``, ``(cells, dim)`` float32 in C order, and a record in ``uns["scae"]``
+        with the SHA-256 of what was written (:func:`scae.tl.differences` compares two).
         A model with one codebook also writes the categorical ``obs[f"{key_added}_code"]``; one with several codebooks writes
         ``obsm[f"{key_added}_codes"]``, ``(cells, books)`` int64.
 
@@ -70,12 +72,13 @@ def embed(
     fitted_model, source = fitted(adata, model, keywords, may_lack=True)
     mean, sd, codes = latent(fitted_model, source)
     adata.obsm[key_added] = mean
+    how = {"verb": "embed", "library_sha256": fingerprint(source.library)}  # the counts themselves may take seconds to hash
     if with_sd:
         adata.obsm[f"{key_added}_sd"] = sd
-        note(adata, fitted_model, f"obsm[{key_added + '_sd'!r}]", verb="embed")
-    note(adata, fitted_model, f"obsm[{key_added!r}]", verb="embed")
+        note(adata, fitted_model, f"obsm[{key_added + '_sd'!r}]", **how, sha256=fingerprint(sd))
+    note(adata, fitted_model, f"obsm[{key_added!r}]", **how, sha256=fingerprint(mean))
     if codes is not None:
-        note(adata, fitted_model, _write_codes(adata, key_added, codes), verb="embed")
+        note(adata, fitted_model, _write_codes(adata, key_added, codes), **how, sha256=fingerprint(codes))
     return fitted_model
 
 

@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from .. import presets
 from ..checkpoint import Checkpoints
+from ..environment import environment
 from ..errors import ConfigError, OutputError
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
@@ -137,7 +138,8 @@ def fit_preset(
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
     history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
-    model.fitted = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
+    record = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
+    model.fitted = record | {"environment": environment(rng.device)}
     return model, source
 
 

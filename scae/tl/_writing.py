@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from ..checks import require_anndata
+from ..checks import RECORD_FORMAT, record_of, require_anndata
+from ..environment import environment
 from ..errors import ConfigError
 from ..io.modelfile import digest
 from ..model import Autoencoder
@@ -39,7 +40,7 @@ def check_slots(adata: AnnData, *slots: tuple[str, str], overwrite: bool = False
     require_anndata(adata)
     if adata.isbacked and adata.is_view:
         raise ConfigError("adata is a view of a backed AnnData, which nothing can be written to. Load it: adata.to_memory().")
-    written = _record(adata).get("written", {})
+    written = record_of(adata).get("written", {})
     for slot, key in slots:
         if not isinstance(key, str) or not key.strip(".") or "/" in key or (slot, key) in RESERVED:
             raise ConfigError(
@@ -53,33 +54,24 @@ def check_slots(adata: AnnData, *slots: tuple[str, str], overwrite: bool = False
             )
 
 
-def _record(adata: AnnData) -> dict[str, Any]:
-    """What earlier verbs have recorded; a slot of the user's own under that name is refused.
-
-    Raises
-    ------
-    ConfigError
-        If ``uns["scae"]`` is there and is no such record.
-    """
-    earlier = adata.uns.get("scae", {})
-    if not isinstance(earlier, dict) or ("written" in earlier and not isinstance(earlier["written"], dict)):
-        raise ConfigError(
-            f"uns['scae'] is a {type(earlier).__name__} that scae did not write, but scae keeps its record there. Rename it."
-        )
-    return dict(earlier)
+def weights_sha256(model: Autoencoder) -> str:
+    """SHA-256 of a model's weights and specification, which identifies it."""
+    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    return digest(weights, json.dumps(to_dict(model.spec)))
 
 
 def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
     """Record in ``uns["scae"]`` what was written, where and by which model, as JSON strings and arrays.
 
-    ``spec``, ``plan``, ``random_state``, ``model_sha256`` and ``history`` are those of the last model; each entry of
-    ``written`` has the spec, seed and hash of its own.
+    ``spec``, ``plan``, ``random_state``, ``model_sha256`` and ``history`` are those of the last model. Each entry of
+    ``written`` has the spec, plan, seed and hash of its own, ``fitted_in`` (where the model was fitted) and ``environment``
+    (where it was applied).
     """
     history = model.fitted.get("history", {})
     rows = history.get("rows", [])
     spec, seed = json.dumps(to_dict(model.spec)), int(model.fitted.get("random_state", 0))
-    sha256 = digest({k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, spec)
-    adata.uns["scae"] = _record(adata) | {
+    sha256 = weights_sha256(model)
+    adata.uns["scae"] = record_of(adata) | {
         "spec": spec,
         "plan": json.dumps(model.fitted.get("plan", {})),
         "random_state": seed,
@@ -87,11 +79,14 @@ def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
         "history": {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})},
         "history_best": int(history.get("best", -1)),
     }
-    record(adata, place, **how, spec=json.loads(spec), random_state=seed, model_sha256=sha256)
+    fit = {name: model.fitted.get(origin, {}) for name, origin in (("plan", "plan"), ("fitted_in", "environment"))}
+    own = {"spec": json.loads(spec), "random_state": seed, "model_sha256": sha256, "environment": environment(model.device)}
+    record(adata, place, **how, **own, **fit)
 
 
 def record(adata: AnnData, place: str, **how: Any) -> None:
     """Add a place to ``written``, with how it was made."""
-    earlier = _record(adata)
+    earlier = record_of(adata)
     entry = {place: json.dumps(how | {"version": __version__})}
-    adata.uns["scae"] = earlier | {"version": __version__, "written": dict(earlier.get("written", {})) | entry}
+    about = {"format": RECORD_FORMAT, "version": __version__}
+    adata.uns["scae"] = earlier | about | {"written": dict(earlier.get("written", {})) | entry}

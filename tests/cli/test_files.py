@@ -155,7 +155,7 @@ def test_what_anndata_cannot_write_is_one_line_and_leaves_the_old_file(h5ad, mod
     assert main(["embed", str(source), str(target), "--model", str(model_file)]) == 5
     err = capsys.readouterr().err.splitlines()
     assert [line for line in err if line.startswith("scae embed: ")] == err[-1:]
-    assert "anndata cannot write what it is to hold" in err[-1]
+    assert "anndata cannot write /obs/north/south" in err[-1]
     assert contents(tmp_path) == before
 
 

@@ -42,7 +42,7 @@ def send_at(patched: pytest.MonkeyPatch, place: str, number: int, call: int = 1)
 STAGES = {
     "options": "scae.cli._parser",
     "reading": "scae.cli.applying.read",
-    "fit": "scae.train:Run._step",
+    "fit": "scae.run:Run._step",
     "writing": "scae.cli.files._compare",
 }
 
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_fit_is_refused(h5ad, tmp_path, capsys):
 SLOW = """
 import sys, time
 from scae.cli import main
-from scae.train import Run
+from scae.run import Run
 step = Run._step
 def slow(self):
     print("step", flush=True)

@@ -30,6 +30,7 @@ from .words import QUICK
         (["fit", "{tmp}/none.h5ad", "{tmp}/m.scae"], 5, "there is no file"),
         (["embed", "{h5ad}", "{tmp}/o.h5ad", "--model", "{h5ad}"], 5, "not a scae model"),
         (["check", "{h5ad}", "--layer", "logged"], 3, ""),
+        (["preprocess", "{tmp}/none.h5ad", "{tmp}/o.h5ad"], 5, "there is no file"),
     ],
 )
 def test_errors_are_one_line_with_a_code(words, code, said, h5ad, tmp_path, capsys):
@@ -38,6 +39,15 @@ def test_errors_are_one_line_with_a_code(words, code, said, h5ad, tmp_path, caps
     assert said in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_words_that_are_not_understood_are_one_line_too(h5ad, tmp_path, capsys):
+    for words in (["fit", h5ad, tmp_path / "m.scae", "--lr", "fast"], ["check", h5ad, "more"], ["fti"], []):
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        said = capsys.readouterr().err
+        assert (end.value.code, said.count("\n")) == (2, 1), said
+        assert said.endswith("--help lists what is allowed\n")
 
 
 def test_help_loads_neither_torch_nor_scanpy():

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import anndata
+import dask.array as da
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -300,6 +301,24 @@ def test_counts_are_demanded(cells):
         dca(cells)
     with pytest.raises(ConfigError, match="adata is a ndarray"):
         dca(np.eye(3))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_counts_in_dask_are_loaded(cells, sparse):
+    lazy = cells.copy()
+    x = da.from_array(cells.X.toarray(), chunks=(60, cells.n_vars))
+    lazy.X = x.map_blocks(sp.csr_matrix, dtype=x.dtype, meta=sp.csr_matrix((0, 0), dtype=x.dtype)) if sparse else x
+    for adata in (cells, lazy):
+        dca(adata, epochs=1)
+    assert (cells.X == lazy.X).all()
+
+
+def test_a_users_own_uns_scae_is_refused_before_the_work(cells):
+    cells.uns["scae"], before = "a note", cells.copy()
+    with pytest.raises(ConfigError, match=r"uns\['scae'\] is a str that scae did not write"):
+        dca(cells, epochs=1)
+    assert list(cells.obs) == list(before.obs)
+    assert (cells.X != before.X).sum() == 0
 
 
 def test_another_init_changes_nothing_and_says_so(cells):

@@ -88,6 +88,17 @@ def refusal(call, *args) -> str:
     return "accepts it"
 
 
+def broken_file(path: Path, adata: AnnData) -> None:
+    """Write an object to a file whose ``X`` has the same fault."""
+    bad = adata.X
+    sound = AnnData(type(bad)(np.ones(adata.shape, np.float32)), obs=adata.obs, var=adata.var)
+    sound.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        for name in ("data", "indices", "indptr"):
+            del file["X"][name]
+            file["X"][name] = getattr(bad, name)
+
+
 def try_memory() -> list[str]:
     """Call every verb with every fault of matrices in memory."""
     wrong = []
@@ -112,12 +123,7 @@ def try_files() -> list[str]:
     wrong, folder = [], Path(tempfile.mkdtemp())
     for kind in KINDS:
         for fault in FAULTS:
-            sound, bad = KINDS[kind](np.ones((60, 40), np.float32)), broken(kind, fault).X
-            AnnData(sound).write_h5ad(folder / "in.h5ad")
-            with h5py.File(folder / "in.h5ad", "a") as file:
-                for name in ("data", "indices", "indptr"):
-                    del file["X"][name]
-                    file["X"][name] = getattr(bad, name)
+            broken_file(folder / "in.h5ad", broken(kind, fault))
             print("preprocess_file", kind, fault, file=sys.stderr, flush=True)
             options = {"min_genes": 1, "min_cells": 1, "n_top_genes": 5}
             said = refusal(lambda o=options: pp.preprocess_file(folder / "in.h5ad", folder / "out.h5ad", **o))

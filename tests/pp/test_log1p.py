@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import scanpy as sc
 import scipy.sparse as sp
+import zarr
+from anndata import AnnData
+from anndata.io import sparse_dataset, write_elem
 from peers import adata_of, assert_same, assert_twins, dtypes, grid, kinds
 
 from scae import pp
-from scae.errors import ConfigError
+from scae.errors import ConfigError, MatrixError
 
 
 @kinds
@@ -52,3 +55,18 @@ def test_impossible_bases_are_refused(base):
     with pytest.raises(ConfigError, match="base is"):
         pp.log1p(adata, base=base)
     assert_same(adata, before)
+
+
+@pytest.mark.parametrize("place", ["X", "layer"])
+@pytest.mark.parametrize("chunked", [None, True])
+def test_a_matrix_of_a_store_that_is_not_backed_as_a_whole_is_refused(tmp_path, place, chunked):
+    """It was transformed in its file, and a layer's X in its place."""
+    adata = adata_of(n=30)
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    write_elem(root, "X", adata.X)
+    adata = AnnData(sparse_dataset(root["X"]) if place == "X" else adata.X, layers={"more": sparse_dataset(root["X"])})
+    before = sparse_dataset(root["X"])[:]
+    with pytest.raises(MatrixError):
+        pp.log1p(adata, chunked=chunked, layer=None if place == "X" else "more")
+    assert_same(sparse_dataset(root["X"])[:], before)
+    assert_same(adata.X[:], before)

@@ -21,7 +21,7 @@ from test_recipe import NOT_COUNTS, WRONG
 
 from scae import pp
 from scae.cli import preprocess as command
-from scae.errors import ConfigError, CountsError, MissingKeyError, ModelFileError
+from scae.errors import ConfigError, CountsError, ModelFileError
 
 ROOT = Path(__file__).parents[2]
 PBMC = ROOT.parent / "shared" / "data" / "pbmc3k.h5ad"
@@ -106,8 +106,11 @@ def test_wrong_options_raise(tmp_path):
         pp.preprocess_file(path, path)
     with pytest.raises(ConfigError, match="1G"):
         pp.preprocess_file(path, tmp_path / "out.h5ad", max_memory=1000)
-    with pytest.raises(MissingKeyError, match="does not exist"):
+    with pytest.raises(ModelFileError, match="there is no file"):
         pp.preprocess_file(tmp_path / "absent.h5ad", tmp_path / "out.h5ad")
+    AnnData(shape=(3, 2)).write_h5ad(tmp_path / "empty.h5ad")
+    with pytest.raises(CountsError, match="has no 'X'"):
+        pp.preprocess_file(tmp_path / "empty.h5ad", tmp_path / "out.h5ad")
 
 
 def test_no_cell_left_raises_and_writes_no_file(tmp_path):

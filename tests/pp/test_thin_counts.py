@@ -102,3 +102,13 @@ def test_keys_and_seeds_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         pp.thin_counts(adata, **wrong)
     assert list(adata.layers) == []
+
+
+@pytest.mark.parametrize("verb", [pp.thin_counts, pp.size_factors])
+@pytest.mark.parametrize("own", ["a note", {"written": "by me"}])
+def test_a_users_own_uns_scae_is_refused_before_the_work(verb, own):
+    adata = adata_of()
+    adata.uns["scae"] = own
+    with pytest.raises(ConfigError, match=r"uns\['scae'\] is a .* that scae did not write"):
+        verb(adata)
+    assert (list(adata.layers), list(adata.obs), adata.uns["scae"]) == ([], ["batch", "mask"], own)

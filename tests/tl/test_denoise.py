@@ -129,3 +129,16 @@ def test_all_of_many_genes_are_named_quickly(pbmc, model):
     names = [f"gene{i}" for i in range(200_000)]
     with pytest.raises(MissingKeyError, match="unknown gene 'gene0'"):
         scae.tl.denoise(pbmc, model, genes=names)
+
+
+def test_a_layer_larger_than_the_memory_is_refused_before_the_fit(pbmc, model, monkeypatch):
+    monkeypatch.setattr("scae.tl._denoise.memory_available", lambda: 4 * pbmc.n_obs * pbmc.n_vars - 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("scae.tl._fit.verify", lambda *_, **__: pytest.fail("the work had begun"))
+        for which in (model, "denoiser"):
+            with pytest.raises(ConfigError, match=r"200 cells × 765 genes takes 612000 bytes of memory, and 611999 bytes are"):
+                scae.tl.denoise(pbmc, which)
+    scae.tl.denoise(pbmc, model, genes=["CD3D"])
+    scae.tl.denoise(pbmc[:, model.data.genes][:100].copy(), model)
+    monkeypatch.setattr("scae.tl._denoise.memory_available", lambda: None)
+    scae.tl.denoise(pbmc, model, key_added="whole")

@@ -3,4 +3,5 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for helpers
+_TESTS = Path(__file__).parents[1]
+sys.path[:0] = [path for path in (str(_TESTS), str(_TESTS / "pp")) if path not in sys.path]  # as pytest has them

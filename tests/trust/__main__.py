@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from importlib import import_module
 
 SECTIONS = {
@@ -19,9 +20,12 @@ SECTIONS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.trust", description=__doc__)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="sections to run (all, if none is named)")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)} (all, if none is named)")
     parser.add_argument("--reduced", action="store_true", help="a seeded sample of the cases")
     args = parser.parse_args()
+    if unknown := sorted(set(args.sections) - set(SECTIONS)):
+        parser.error(f"unknown section {', '.join(unknown)}; allowed: {', '.join(SECTIONS)}")
+    warnings.filterwarnings("ignore", "Writing zarr v2")
     broken = 0
     for name in args.sections or SECTIONS:
         start = time.perf_counter()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata
 import h5py
 import numpy as np
+import scipy.sparse as sp
 import zarr
+from test_hostile import MARKS, SECRET, damaged, mistaken, other
 
-from .mutants import damaged, mistaken
-from .tricks import MARKS, SECRET, other, write_h5ad
+from scae.cli.files import write
 
 Damage = Callable[[Path, np.random.Generator], None]
 LAYOUTS = ("csr", "csc", "dense")
@@ -22,17 +22,15 @@ _ODD = (-1, 0, 1, 2**31, 2**62, -(2**63), 0.5, np.nan, 1e308, "", "x", "csc_matr
 
 
 def write_good(folder: Path, ending: str, layout: str) -> Path:
-    """A small file without damage, ``in.h5ad`` or ``in.zarr``."""
-    path = write_h5ad(folder)
-    adata = anndata.read_h5ad(path)
-    adata.X = {"csr": adata.X, "csc": adata.X.tocsc(), "dense": adata.X.toarray()}[layout]
+    """A small file without damage, ``in.h5ad`` or ``in.zarr``, in a new folder."""
+    folder.mkdir()
+    x = np.random.default_rng(0).poisson(1.0, (60, 40)).astype(np.float32)
+    adata = anndata.AnnData({"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray}[layout](x))
+    adata.obs["batch"] = np.repeat(["a", "b"], 30)
     adata.obsm["X_pca"] = np.arange(120.0).reshape(60, 2)
     adata.uns["about"] = {"name": "in", "sizes": np.arange(3)}
-    path.unlink()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the next zarr will write another version
-        (adata.write_zarr if ending == ".zarr" else adata.write_h5ad)(path.with_suffix(ending))
-    return path.with_suffix(ending)
+    write(adata, str(folder / f"in{ending}"))
+    return folder / f"in{ending}"
 
 
 # ---- to the bytes of a file, or of one file of a store
@@ -105,7 +103,15 @@ def _replaced(file: h5py.File, _: Path, rng: np.random.Generator) -> None:
     """An array of another shape or kind in place of an object, with its attributes."""
     place = _place(file, rng)
     marks = dict(file[place].attrs)
-    odd = [np.zeros((0,)), np.zeros((3, 3)), np.arange(61), np.full(60, b"x"), np.float32(1), np.zeros((60, 40, 2)), h5py.Empty("f")]
+    odd = [
+        np.zeros((0,)),
+        np.zeros((3, 3)),
+        np.arange(61),
+        np.full(60, b"x"),
+        np.float32(1),
+        np.zeros((60, 40, 2)),
+        h5py.Empty("f"),
+    ]
     del file[place]
     file[place] = odd[int(rng.integers(len(odd)))]
     file[place].attrs.update(marks)

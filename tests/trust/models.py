@@ -1,59 +1,45 @@
-"""Damaged and hostile model files: refused by name, or read with the same weights."""
+"""Damaged and hostile model files: refused by name, soon and in little memory, or the same weights."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from helpers import QUICK, real_counts
-from torch import Tensor
+from test_hostile import GIB, HUGE, forge, mutants, probe
 
 import scae
+from scae.io.modelfile import read_model
 
-from .children import GIB, Child, Reply
 from .figure import Figure
-from .mutants import loaded, write_huge, write_matching, write_mutants, write_others, write_texts
+
+_SECONDS = 10
 
 
 def figures(*, reduced: bool) -> Iterator[Figure]:
-    figure = Figure("models are refused by ModelFileError or keep every weight, in 10 s and 1 GiB, and end no process")
+    """One figure; a process that ends by a signal, or needs too much memory, is a failure of it."""
+    figure = Figure("refused as ModelFileError, or loaded with the same weights")
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "good.scae"
-        scae.tl.fit(real_counts(), plan=QUICK, batch_key="batch", device="cpu").save(good)
-        hostile = [*write_huge(good), *write_matching(good), *write_texts(good), *write_others(good)][:: 2 if reduced else 1]
-        mutants = write_mutants(good, (100 if reduced else 1000) - len(hostile))
-        child, replies = Child(_load, (good, good)), []
-        for path in (*hostile, *mutants):
-            replies.append(child.ask(path, good))
-            figure.case(path.name, _fault(replies[-1], may_be_same=path in mutants))
-        child.close()
-    figure.measured.append(f"{len(hostile)} hostile models, {len(mutants)} mutated ones, of which {_same(replies)} kept every weight")
-    figure.measured.append(extremes(replies))
+        scae.tl.fit(real_counts(), plan=QUICK).save(good)
+        paths = mutants(good, 100 if reduced else 1000) + _huge(good)
+        said, peak = probe(good, paths, seconds=60 + _SECONDS * len(paths))
+    for path, (text, seconds) in said.items():
+        late = f"took {seconds:.0f} s" if seconds > _SECONDS else None
+        figure.case(Path(path).name, late if text.startswith(("refused", "same")) else text)
+    same = sum(text == "same" for text, _ in said.values())
+    slowest = max(seconds for _, seconds in said.values())
+    figure.case("peak memory", None if peak <= GIB else f"{peak >> 20} MiB; allowed: 1024 MiB")
+    figure.measured.append(f"{same} had the same weights; slowest {slowest:.2f} s; peak memory {peak >> 20} MiB")
     yield figure
 
 
-@lru_cache(maxsize=1)
-def _weights(good: Path) -> dict[str, Tensor]:
-    return scae.load(good).state_dict()
-
-
-def _load(path: Path, good: Path) -> str:
-    return loaded(path, _weights(good))
-
-
-def _same(replies: list[Reply]) -> int:
-    return sum(reply.answer == "same" for reply in replies)
-
-
-def _fault(reply: Reply, *, may_be_same: bool) -> str | None:
-    if reply.fault or reply.peak > GIB:
-        return reply.fault or f"took {reply.peak / GIB:.1f} GiB"
-    well = reply.answer.startswith("refused") or (may_be_same and reply.answer == "same")
-    return None if well else reply.answer
-
-
-def extremes(replies: list[Reply]) -> str:
-    """The longest time and the largest memory of some cases."""
-    return f"at most {max(r.seconds for r in replies):.1f} s and {max(r.peak for r in replies) >> 20} MiB"
+def _huge(good: Path) -> list[Path]:
+    """Files that describe models far larger than the weights in them."""
+    arrays, about = read_model(good)
+    paths = []
+    for name, change in HUGE.items():
+        paths.append(good.with_name(f"{name}.scae"))
+        forge(paths[-1], arrays, change(about))
+    return paths

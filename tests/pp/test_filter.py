@@ -1,4 +1,4 @@
-"""``filter_cells`` gives the results of scanpy."""
+"""``filter_cells`` and ``filter_genes`` give the results of scanpy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from peers import adata_of, assert_same, assert_twins, dtypes, grid, kinds
 
 from scae import pp
 
+LIMITS = [(name, f"{end}_{of}") for name, other in (("cells", "genes"), ("genes", "cells")) for end in ("min", "max")
+          for of in ("counts", other)]  # fmt: skip
+
 
 @kinds
 @dtypes
-@pytest.mark.parametrize("limit", ["min_counts", "max_counts", "min_genes", "max_genes"])
-def test_results_are_those_of_scanpy(kind, dtype, limit):
-    verb, peer = pp.filter_cells, sc.pp.filter_cells
+@pytest.mark.parametrize(("name", "limit"), LIMITS)
+def test_results_are_those_of_scanpy(kind, dtype, name, limit):
+    verb, peer = (getattr(package, f"filter_{name}") for package in (pp, sc.pp))
     for options in grid(inplace=[True, False], copy=[True, False]):
         for bound in (0, 30):
             assert_twins(verb, peer, adata_of(kind, dtype), **{limit: bound}, **options)
@@ -22,15 +25,13 @@ def test_results_are_those_of_scanpy(kind, dtype, limit):
     assert_same(verb(adata_of(kind, dtype).X, min_counts=20), peer(adata_of(kind, dtype).X, min_counts=20))
 
 
-def test_a_layer_is_filtered_like_x():
+@pytest.mark.parametrize(("verb", "limits"), [(pp.filter_cells, {"min_counts": 90}), (pp.filter_genes, {"max_counts": 200})])
+def test_a_layer_is_filtered_like_x(verb, limits):
     adata = adata_of()
     adata.layers["double"] = adata.X * 2
     expected = adata.copy()
     expected.X = expected.layers["double"]
-    assert_same(
-        pp.filter_cells(adata, layer="double", inplace=False, min_counts=90),
-        pp.filter_cells(expected, inplace=False, min_counts=90),
-    )
+    assert_same(verb(adata, layer="double", inplace=False, **limits), verb(expected, inplace=False, **limits))
 
 
 def test_legacy_positional_arguments_are_accepted():
