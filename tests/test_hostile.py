@@ -286,7 +286,7 @@ def damaged(raw: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def _forged(about: dict, rng: np.random.Generator) -> dict | str:
+def mistaken(about: dict, rng: np.random.Generator) -> dict | str:
     """The description with one to three odd values, names or characters in it."""
     odd = [None, True, -1, 0, 0.5, 2**40, 2**70, 1e308, "", "x", "\x00", [], {}, [[]], {"name": "x"}, [1] * 999, ["a", "a"]]
     about = json.loads(json.dumps(about))
@@ -314,7 +314,7 @@ def mutants(good: Path, n: int) -> list[Path]:
     for i in range(n):
         path = good.with_name(f"mutant-{i}.scae")
         if i % 2:
-            forge(path, arrays, _forged(about, rng))
+            forge(path, arrays, mistaken(about, rng))
         else:
             path.write_bytes(damaged(raw, rng))
         paths.append(path)
@@ -344,7 +344,7 @@ def h5ad(folder: Path) -> Path:
     return folder / "in.h5ad"
 
 
-def _other(folder: Path) -> tuple[Path, Path]:
+def other(folder: Path) -> tuple[Path, Path]:
     """Another user's files: an HDF5 file and a text."""
     with h5py.File(folder / "other.h5", "w") as file:
         file["secret"] = np.frombuffer(SECRET, np.uint8)
@@ -367,22 +367,22 @@ MARKS = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
 
 def _external_link(file: h5py.File, folder: Path) -> None:
-    file["uns/stolen"] = h5py.ExternalLink(_other(folder)[0], "/secret")
+    file["uns/stolen"] = h5py.ExternalLink(other(folder)[0], "/secret")
 
 
 def _through_soft_link(file: h5py.File, folder: Path) -> None:
-    file["aside"] = h5py.ExternalLink(_other(folder)[0], "/")
+    file["aside"] = h5py.ExternalLink(other(folder)[0], "/")
     file["uns/stolen"] = h5py.SoftLink("/aside/secret")
 
 
 def _external_storage(file: h5py.File, folder: Path) -> None:
-    outside = [(str(_other(folder)[1]), 0, len(SECRET))]
+    outside = [(str(other(folder)[1]), 0, len(SECRET))]
     file.create_dataset("uns/stolen", (len(SECRET),), np.uint8, external=outside).attrs.update(MARKS)
 
 
 def _virtual(file: h5py.File, folder: Path) -> None:
     layout = h5py.VirtualLayout((len(SECRET),), np.uint8)
-    layout[:] = h5py.VirtualSource(_other(folder)[0], "secret", (len(SECRET),))
+    layout[:] = h5py.VirtualSource(other(folder)[0], "secret", (len(SECRET),))
     file.create_virtual_dataset("uns/stolen", layout)
     file["uns/stolen"].attrs.update(MARKS)
 
@@ -445,7 +445,7 @@ def _zarr(change: Callable[[Path, Path], object]) -> Trick:
 def _zarr_link(store: Path, folder: Path) -> None:
     chunk = next(p for p in sorted((store / "X" / "data").rglob("*")) if p.is_file() and not p.name.startswith((".", "zarr")))
     chunk.unlink()
-    chunk.symlink_to(_other(folder)[1])
+    chunk.symlink_to(other(folder)[1])
 
 
 def _zarr_folder_link(store: Path, folder: Path) -> None:

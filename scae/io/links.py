@@ -17,7 +17,8 @@ import h5py
 
 from ..errors import ModelFileError
 from . import kinds
-from .sizes import ASK, Allowance, check_pointers, check_sparse, declared, sparse_format
+from .heaps import refuse_endless
+from .sizes import ASK, FREE, RATIO, Allowance, check_pointers, check_sparse, declared, sparse_format
 
 _DEPTH = 64  # groups within groups
 _LINK = "Copy what it links to into the file, or ask for such a file."
@@ -44,13 +45,15 @@ def opened(path: str | Path, *, loaded: bool = True, allow_links: bool = False) 
     Raises
     ------
     ModelFileError
-        As :func:`refuse_links` and :func:`scae.io.kinds.refuse`; if it is truncated; or if it is a device or a named pipe, which
-        might never open.
+        As :func:`refuse_links`, :func:`scae.io.heaps.refuse_endless` and :func:`scae.io.kinds.refuse`; if it is truncated; or if
+        it is a device or a named pipe, which might never open.
     """
     place = Path(path)
     folder = place.is_dir()
     if not (folder or place.is_file()):
         raise ModelFileError(f"{path} is no ordinary file. Name an h5ad file, or a zarr store.")
+    if not (folder or allow_links):
+        refuse_endless(place)
     kinds.refuse(path)
     with ExitStack() as stack:
         try:
@@ -67,9 +70,9 @@ def opened(path: str | Path, *, loaded: bool = True, allow_links: bool = False) 
                     refuse_links(root, loaded=loaded)
         except ModelFileError as fault:
             raise ModelFileError(f"{path}: {fault}") from fault
-        except OSError as fault:
-            kind = "zarr store" if folder else "h5ad file"
-            raise ModelFileError(f"{path} cannot be read ({fault}). It must be a whole {kind}.") from fault
+        except Exception as fault:  # h5py and zarr each raise their own
+            kind, reason = "zarr store" if folder else "h5ad file", (str(fault) or type(fault).__name__).splitlines()[0]
+            raise ModelFileError(f"{path} cannot be read ({reason}). It must be a whole {kind}.") from fault
         yield root
 
 
@@ -215,6 +218,32 @@ def refuse_store_links(path: str | Path) -> int:
     return size
 
 
+def _check_blosc(folder: Path, place: str) -> None:
+    """Refuse chunks whose header declares other sizes than they have: Blosc reads past the end of those, and believes them."""
+    for file in folder.rglob("*"):
+        if file.name.startswith((".", "zarr.json")) or not file.is_file():
+            continue
+        size = file.stat().st_size
+        with file.open("rb") as chunk:
+            header = chunk.read(16)
+        values, stored = int.from_bytes(header[4:8], "little"), int.from_bytes(header[12:16], "little")
+        if len(header) < 16 or stored != size or values > max(FREE, RATIO * size):
+            raise ModelFileError(f"/{place}: {file.name} is {size} bytes, and declares {stored} that hold {values}. {ASK}")
+
+
+def _check_texts(folder: Path, place: str, array: Any) -> None:
+    """Refuse chunks of texts that declare another number of them than the array does: room is made for all before any is read."""
+    for file in folder.iterdir():
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        data = file.read_bytes()
+        for codec in reversed(array.compressors):
+            data = codec.decode(data)
+        count = int.from_bytes(bytes(data[:4]), "little")
+        if count > math.prod(array.chunks):
+            raise ModelFileError(f"/{place}: {file.name} declares {count} texts; allowed: {math.prod(array.chunks)}. {ASK}")
+
+
 def refuse_large(root: Any, allowance: Allowance) -> None:
     """Refuse a zarr group whose arrays, or chunks, declare far more than the store holds.
 
@@ -238,6 +267,10 @@ def refuse_large(root: Any, allowance: Allowance) -> None:
         each = max(item.dtype.itemsize, 8) + (len(fill) if isinstance(fill, str | bytes) else 0)
         chunk = getattr(item, "shards", None) or item.chunks  # what is read at once, even where the array is smaller
         allowance.charge(f"/{place}", each * max(math.prod(item.shape), math.prod(chunk) if math.prod(item.shape) else 0))
+        if chunk == item.chunks and any("blosc" in type(codec).__name__.lower() for codec in item.compressors):
+            _check_blosc(Path(item.store_path.store.root) / item.path, place)
+            if any(type(codec).__name__.startswith("VLen") for codec in item.filters):
+                _check_texts(Path(item.store_path.store.root) / item.path, place, item)
     for place, item in items:
         layout = None if hasattr(item, "shape") else sparse_format(item.attrs)
         if layout:

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import ModelFileError
 
-_FREE = 64 << 20  # bytes that any file may declare
-_RATIO = 1000  # bytes declared per byte stored: the most that gzip compresses
+FREE = 64 << 20  # bytes that any file may declare
+RATIO = 1000  # bytes declared per byte stored: the most that gzip compresses
 _IN_BLOCKS = ("X", "layers", "raw", "obsp", "varp")  # of these, a file that is opened has only blocks in memory
 ASK = "Ask for the file again, from someone you trust."
 
@@ -45,7 +45,7 @@ class Allowance:
         self.all += size
         if self.loaded or place.strip("/").split("/")[0] not in _IN_BLOCKS or place.endswith("/indptr"):
             self.at_once += size
-        allowed = max(_FREE, _RATIO * self.stored)
+        allowed = max(FREE, RATIO * self.stored)
         if self.all > allowed or self.at_once > self.memory:
             raise ModelFileError(
                 f"{place} makes {self.all:.3g} bytes of a file of {self.stored}; allowed: {min(allowed, self.memory):.3g}. {ASK}"

@@ -127,7 +127,7 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
     target_sum = _target_sum(x, cells, genes, s, block_bytes)
     moments = _write_matrices(x, out, (cells, genes, target_sum, dtype), s, block_bytes)
     for name, mask in (("obsm", cells), ("varm", genes)):
-        store.put(out, name, {key: value[mask] for key, value in store.columns(root, name).items()})
+        store.put(out, name, _rows(root, name, mask))
     store.put(out, "uns", dict(tables.uns))
     _mark_genes(out, result, moments, s)
     for name in ("obs", "var"):
@@ -138,6 +138,15 @@ def _run(root: Any, out: Any, s: Settings, max_memory: int) -> dict[str, Any]:
         "genes": [len(genes), int(genes.sum())],
         "highly_variable": int(result.var["highly_variable"].sum()),
     }
+
+
+def _rows(root: Any, name: str, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Rows of each array in ``obsm`` or ``varm``."""
+    entries = store.columns(root, name)
+    for key, value in entries.items():
+        if np.shape(value)[:1] != mask.shape:
+            raise ModelFileError(f"{name}[{key!r}] has shape {np.shape(value)}; allowed: {len(mask)} rows. Use a whole file.")
+    return {key: value[mask] for key, value in entries.items()}
 
 
 def _filtered(root: Any, x: Any, tables: AnnData, s: Settings, block_bytes: int) -> tuple[NDArray, NDArray, np.dtype]:

@@ -79,11 +79,22 @@ def matrix(root: Any, name: str = "X") -> Any:
     ------
     CountsError
         If the store has no such matrix.
+    ModelFileError
+        If what it has there is no matrix.
     """
     if name not in root:
         raise CountsError(f"the store has no {name!r}, only {', '.join(sorted(root.keys()))}. Write the counts to {name!r}.")
     item = root[name]
-    return sparse_dataset(item) if sparse_format(item.attrs) else item
+    if sparse_format(item.attrs):
+        return sparse_dataset(item)
+    if not hasattr(item, "shape"):
+        raise ModelFileError(f"{name} of {_where(root)} is not a matrix, but a group of {', '.join(sorted(item)) or 'nothing'}.")
+    return item
+
+
+def _where(root: Any) -> str:
+    """The file or store, for messages."""
+    return str(root.file.filename if isinstance(root, h5py.Group) else root.store_path)
 
 
 def element(root: Any, name: str, default: Any) -> Any:
@@ -101,8 +112,7 @@ def element(root: Any, name: str, default: Any) -> Any:
             warnings.simplefilter("ignore")  # about old files, about which the user can do nothing
             return read_elem(root[name])
     except Exception as fault:  # h5py, zarr and anndata each raise their own
-        where = root.file.filename if isinstance(root, h5py.Group) else root.store_path
-        raise unreadable(f"{name} of {where}", fault) from fault
+        raise unreadable(f"{name} of {_where(root)}", fault) from fault
 
 
 def put(root: Any, name: str, value: Any) -> None:
@@ -129,14 +139,23 @@ def columns(root: Any, name: str) -> dict[str, Any]:
 
 
 def tables(root: Any) -> AnnData:
-    """Load ``obs``, ``var`` and ``uns`` as anndata reads them, also where anndata 0.6 wrote them."""
-    axes = {axis: _table(element(root, axis, pd.DataFrame())) for axis in ("obs", "var")}
-    uns = element(root, "uns", {})
-    if "obs" in root and hasattr(root["obs"], "dtype"):
-        _categories(axes, uns)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # about graphs of cells that were in uns; obsp is not copied
-        return AnnData(**axes, uns=uns)
+    """Load ``obs``, ``var`` and ``uns`` as anndata reads them, also where anndata 0.6 wrote them.
+
+    Raises
+    ------
+    ModelFileError
+        If they are not two tables and a dictionary.
+    """
+    loaded, uns = {axis: element(root, axis, pd.DataFrame()) for axis in ("obs", "var")}, element(root, "uns", {})
+    try:
+        axes = {axis: _table(values) for axis, values in loaded.items()}
+        if "obs" in root and hasattr(root["obs"], "dtype"):
+            _categories(axes, uns)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about graphs of cells that were in uns; obsp is not copied
+            return AnnData(**axes, uns=uns)
+    except Exception as fault:  # whatever pandas and anndata make of something else in their place
+        raise unreadable(f"obs, var or uns of {_where(root)}", fault) from fault
 
 
 def _table(values: Any) -> pd.DataFrame:

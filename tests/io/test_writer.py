@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -102,6 +103,20 @@ def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path, fault):
         raise fault
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_store_into_which_threads_still_write_is_deleted_as_well(tmp_path, monkeypatch):
+    def slow(path, **_):  # another file comes while the folder is being emptied
+        (path / "late").touch()
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        monkeypatch.undo()
+
+    monkeypatch.setattr("scae.io.writer.shutil.rmtree", slow)
+    with pytest.raises(ValueError), replacing(tmp_path / "a.zarr", folder=True) as temporary:  # noqa: PT011, PT012 (any)
+        temporary.mkdir()
+        raise ValueError
+    assert names(tmp_path) == []
 
 
 def test_the_fault_of_the_disk_is_named(tmp_path):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -211,3 +212,23 @@ def test_memory_stays_under_the_limit(tmp_path):
     cells, megabytes = done.stdout.splitlines()
     assert cells == "[600000, 600000]"
     assert int(megabytes) < 1024
+
+
+@pytest.mark.parametrize(
+    ("place", "other", "said"),
+    [
+        ("X", "uns", "is not a matrix, but a group of"),
+        ("uns", "obs/_index", "obs, var or uns of .* cannot be read"),
+        ("obs", "X", "obs, var or uns of .* cannot be read"),
+        ("obsm/a", "var/_index", r"obsm\['a'\] has shape"),
+    ],
+)
+def test_one_thing_in_the_place_of_another_is_named(tmp_path, place, other, said):
+    adata = AnnData(np.ones((9, 8), np.float32), obsm={"a": np.ones((9, 2))})
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    with h5py.File(tmp_path / "in.h5ad", "a") as file:
+        found = file[other]
+        del file[place]
+        file[place] = found
+    with pytest.raises(ModelFileError, match=said):
+        pp.preprocess_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", min_genes=1, min_cells=1, percent_top=())
