@@ -298,7 +298,7 @@ def mistaken(about: dict, rng: np.random.Generator) -> dict | str:
             if isinstance(here[key], dict | list) and len(here[key]) and rng.random() < 0.8:
                 here = here[key]
                 continue
-            here[key] = odd[int(rng.integers(len(odd)))]
+            here[key] = json.loads(json.dumps(odd[int(rng.integers(len(odd)))]))  # a copy: a list must not come to hold itself
             break
     text = json.dumps(about)
     if rng.random() < 0.2:

@@ -178,8 +178,8 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         for _ in range(100):  # after an error, threads of zarr may still write into it
             shutil.rmtree(path, ignore_errors=True)
+            time.sleep(0.05)
             if not path.exists():
                 break
-            time.sleep(0.01)
     else:
         path.unlink(missing_ok=True)
