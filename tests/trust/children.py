@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
@@ -21,7 +22,9 @@ def _run(connection: Connection, function: Callable[..., Any], args: tuple[Any, 
         connection.send((type(fault).__name__, str(fault)))
 
 
-def run(function: Callable[..., Any], *args: Any, kill_after: float | None = None, seconds: float = 60.0) -> tuple[str, Any]:
+def run(
+    function: Callable[..., Any], *args: Any, kill_after: float | None = None, since: Path | None = None, seconds: float = 60.0
+) -> tuple[str, Any]:
     """What became of a call in a child: how it ended, and what it returned or said.
 
     Parameters
@@ -30,6 +33,8 @@ def run(function: Callable[..., Any], *args: Any, kill_after: float | None = Non
         What to call; a function at the top of a module.
     kill_after
         Kill the child with SIGKILL after this time, seconds from its start.
+    since
+        Count that time from when this file or folder is there.
     seconds
         Longest time to wait.
 
@@ -45,6 +50,8 @@ def run(function: Callable[..., Any], *args: Any, kill_after: float | None = Non
     theirs.close()
     try:
         ours.recv()  # it has started
+        while since is not None and not since.exists() and not ours.poll(0.001):
+            pass
         if ours.poll(seconds if kill_after is None else kill_after):
             return ours.recv()
         child.kill()

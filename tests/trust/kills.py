@@ -38,10 +38,10 @@ def _digest(folder: Path) -> str:
 def _fits(folder: Path, n: int) -> Figure:
     figure, rng, under_way = Figure("killed fits go on and end with the same bits"), np.random.default_rng(0), 0
     _, expected = children.run(_digest, folder / "whole")
-    length = children.length(_digest, folder / "again")
+    length = children.length(_digest, folder / "again")  # half of it goes by before the first checkpoint
     for i in range(n):
         here = folder / f"fit {i}"
-        how, _ = children.run(_digest, here, kill_after=float(rng.uniform(0.1, 0.95)) * length)
+        how, _ = children.run(_digest, here, kill_after=float(rng.uniform(0, 0.5)) * length, since=here)
         under_way += how == "killed" and here.exists()
         again = children.run(_digest, here)
         figure.case(f"kill {i}", None if again == ("ended", expected) else f"the second run: {again}")
