@@ -27,7 +27,10 @@ from .weights import Weights
 log = logging.getLogger("scae")
 _ROLL_BACKS = 3
 _WATCHED = 256  # cells whose latent is looked at
-_ADVICE = "The error's model holds the last good weights. Try a lower learning rate (lr), or look at the input with scae.check()."
+_ADVICE = (
+    "The error's model holds the last good weights. Try a lower learning rate (lr) or, where the latent is the same in all cells, "
+    "a smaller weight of the KL term or penalty."
+)
 
 
 class Run:

@@ -12,7 +12,7 @@ from toys import latent_of, normal, sample_of
 import scae
 from scae.bottlenecks import Sparse, SparseKL
 from scae.bottlenecks.sparse_kl import bernoulli_kl
-from scae.errors import ConfigError
+from scae.errors import ConfigError, DivergenceError
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP, Decoder, Linear, Tied
 from scae.records import Latent
@@ -82,11 +82,13 @@ def test_more_weight_is_fewer_units():
     adata = real_counts()
     plan = scae.TrainPlan(epochs=1, min_steps=40, lr=1e-2)
     active = []
-    for weight in (0.0, 1.0, 30.0):
+    for weight in (0.0, 0.3, 1.0):
         model = scae.tl.embed(adata, ModelSpec(network=LINEAR_DECODER, bottleneck=Sparse(dim=8, weight=weight)), plan=plan)
         active.append((adata.obsm["X_scae"] > 0).mean())
         assert model.fitted["history"]["rows"][-1]["active"] == pytest.approx(active[-1], abs=0.2)
     assert active[0] > active[1] > active[2]
+    with pytest.raises(DivergenceError, match="the same in all cells.*smaller weight"):
+        scae.tl.fit(adata, ModelSpec(network=LINEAR_DECODER, bottleneck=Sparse(dim=8, weight=30.0)), plan=plan)
 
 
 def test_cost_of_a_rate_is_the_divergence_of_two_bernoullis():
