@@ -28,8 +28,8 @@ log = logging.getLogger("scae")
 _ROLL_BACKS = 3
 _WATCHED = 256  # cells whose latent is looked at
 _ADVICE = (
-    "The error's model holds the last good weights. Try a lower learning rate (lr) or, where the latent is the same in all cells, "
-    "a smaller weight of the KL term or penalty."
+    "The error's model holds the last good weights. Try a lower learning rate (lr) or, where the latent is the same in all "
+    "cells, a smaller weight of the KL term or penalty."
 )
 
 

@@ -87,7 +87,7 @@ def test_more_weight_is_fewer_units():
         active.append((adata.obsm["X_scae"] > 0).mean())
         assert model.fitted["history"]["rows"][-1]["active"] == pytest.approx(active[-1], abs=0.2)
     assert active[0] > active[1] > active[2]
-    with pytest.raises(DivergenceError, match="the same in all cells.*smaller weight"):
+    with pytest.raises(DivergenceError, match=r"the same in all cells.*smaller weight"):
         scae.tl.fit(adata, ModelSpec(network=LINEAR_DECODER, bottleneck=Sparse(dim=8, weight=30.0)), plan=plan)
 
 
