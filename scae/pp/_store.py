@@ -152,7 +152,7 @@ def tables(root: Any) -> AnnData:
         if "obs" in root and hasattr(root["obs"], "dtype"):
             _categories(axes, uns)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about graphs of cells that were in uns; obsp is not copied
+            warnings.simplefilter("ignore")  # about old or damaged files, about which the user can do nothing
             return AnnData(**axes, uns=uns)
     except Exception as fault:  # whatever pandas and anndata make of something else in their place
         raise unreadable(f"obs, var or uns of {_where(root)}", fault) from fault

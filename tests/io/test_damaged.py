@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import h5py
 import numcodecs
@@ -15,6 +16,7 @@ from scae.cli.files import read, write
 from scae.errors import ModelFileError
 from scae.io.heaps import refuse_endless
 from scae.io.links import opened
+from scae.pp import preprocess_file
 
 
 def test_a_heap_without_end_is_refused(tmp_path):
@@ -69,3 +71,19 @@ def test_metadata_that_are_no_json_are_refused(texts):
 def test_a_store_without_damage_is_read(texts):
     assert zarr.open_group(texts.parents[2], mode="r")["var/_index"].shape == (40,)
     assert read(str(texts.parents[2])).shape == (60, 40)
+
+
+def test_a_table_of_another_length_is_one_error_without_a_warning(tmp_path):
+    path = h5ad(tmp_path)
+    with h5py.File(path, "a") as file:
+        for key in [key for key in file["obs"] if key != file["obs"].attrs["_index"]]:
+            del file["obs"][key]
+        file["obs"].attrs["column-order"] = np.array([], dtype=h5py.string_dtype())
+        index = file["obs"].attrs["_index"]
+        attributes = dict(file["obs"][index].attrs)
+        del file["obs"][index]
+        file["obs"].create_dataset(index, data=np.array([], np.int64)).attrs.update(attributes | {"encoding-type": "array"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ModelFileError, match="obs has 0 rows and var has 40"):
+            preprocess_file(path, tmp_path / "out.h5ad")
