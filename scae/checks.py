@@ -19,8 +19,6 @@ from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
 
-RECORD_FORMAT = 1  # of uns["scae"]; raised when an older scae could not use a newer record
-
 
 @dataclass
 class Report:
@@ -101,27 +99,6 @@ def require_anndata(adata: Any) -> None:
         raise ConfigError(
             f"adata is a {type(adata).__name__}; allowed: an AnnData. Read a file first, e.g. with scanpy.read_h5ad(path)."
         )
-
-
-def record_of(adata: AnnData) -> dict[str, Any]:
-    """What verbs have recorded in ``uns["scae"]``; a slot of the user's own under that name is refused.
-
-    Raises
-    ------
-    ConfigError
-        If ``uns["scae"]`` is there and is no such record, or one of a newer format.
-    """
-    earlier = adata.uns.get("scae", {})
-    if not isinstance(earlier, dict) or ("written" in earlier and not isinstance(earlier["written"], dict)):
-        raise ConfigError(
-            f"uns['scae'] is a {type(earlier).__name__} that scae did not write, but scae keeps its record there. Rename it."
-        )
-    if isinstance(found := earlier.get("format", RECORD_FORMAT), int | np.integer) and found > RECORD_FORMAT:
-        raise ConfigError(
-            f"uns['scae'] was written by a newer scae ({earlier.get('version', '?')!s:.20}), in format {found}; this one "
-            f"reads formats up to {RECORD_FORMAT}. Upgrade scae, or start a new record: del adata.uns['scae']."
-        )
-    return dict(earlier)
 
 
 @spelled_out(KEYWORDS)

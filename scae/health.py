@@ -13,13 +13,13 @@ _ALIVE = 1e-3  # standard deviation over cells of the most varied dimension; bel
 
 @dataclass(frozen=True)
 class Health:
-    """How a fit stands at its start, and so what it must not come to.
+    """What a fit looks like at its start, and so what counts as going wrong.
 
     Attributes
     ----------
     limit
-        Loss, nats per cell, that a fit which learns anything never has: that of the start, which knows each gene's mean only, and
-        half of its size and one standard deviation over cells more.
+        Highest mean loss, nats per cell, of a fit that goes well: the loss before the first step, when the model knows only each
+        gene's mean, plus half its size and one standard deviation over cells.
     alive
         Whether the latent differs between cells at the start. It does not in a single cell, or in cells with the same counts.
     """

@@ -61,8 +61,10 @@ def each_block(
         yield where, result
 
 
-def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
-    """The latent of all cells.
+def latent(
+    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64] | None]:
+    """The latent of all cells, or only those of ``rows``.
 
     Returns
     -------
@@ -70,12 +72,12 @@ def latent(model: Autoencoder, source: CountMatrix) -> tuple[NDArray[np.float32]
         Posterior mean and standard deviation, ``(cells, dim)`` each, zero where the latent is a point; and the codes
         ``(cells, books)`` of a bottleneck with codebooks, otherwise None.
     """
-    mean, sd = np.zeros((2, len(source), model.spec.bottleneck.dim), np.float32)
+    mean, sd = np.zeros((2, len(source) if rows is None else len(rows), model.spec.bottleneck.dim), np.float32)
     codes = []
-    for rows, found in each_block(model, source, model.encode):
-        mean[rows] = found.point.cpu().numpy()
+    for where, found in each_block(model, source, model.encode, rows=rows):
+        mean[where] = found.point.cpu().numpy()
         if found.sd is not None:
-            sd[rows] = found.sd.cpu().numpy()
+            sd[where] = found.sd.cpu().numpy()
         if found.codes is not None:
             codes.append(found.codes.cpu().numpy())
     return mean, sd, np.concatenate(codes) if codes else None

@@ -17,7 +17,7 @@ from .checkpoint import State
 from .errors import DivergenceError
 from .health import Health
 from .history import History, Meter
-from .infer import each_block, score
+from .infer import latent, score
 from .model import Autoencoder
 from .plan import OPTIMIZERS, TrainPlan
 from .records import Loss
@@ -146,8 +146,7 @@ class Run:
             return self.health.fault(loss, self._latent())
 
     def _latent(self) -> NDArray[np.float32]:
-        points = each_block(self.model, self.source, self.model.encode, rows=self.watched)
-        return np.concatenate([found.point.cpu().numpy() for _, found in points])
+        return latent(self.model, self.source, rows=self.watched)[0]
 
     def state(self, about: dict[str, Any]) -> State:
         """Everything that :meth:`resume` needs; ``about`` says what fit it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,9 @@ def _checked(fitted: Any) -> dict[str, Any]:
         raise ModelFileError(f"its random_state is {seed!r:.40}; allowed: a whole number of at least 0.")
     if not isinstance(fitted.get("plan", {}), dict):
         raise ModelFileError(f"its plan is {fitted['plan']!r:.40}; allowed: an object.")
+    sha256 = fitted.get("latent_sha256", "0" * 64)
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ModelFileError(f"its latent_sha256 is {sha256!r:.40}; allowed: 64 hexadecimal digits.")
     if not is_environment(fitted.get("environment", {})):
         raise ModelFileError(f"its environment is {fitted['environment']!r:.40}; allowed: an object of short texts.")
     return fitted

@@ -13,8 +13,8 @@ import pytest
 from helpers import ROOT
 
 import scae
-from scae import checks
 from scae import model as models
+from scae import written
 from scae.environment import fingerprint, is_environment
 from scae.io.modelfile import digest, read_model
 from scae.parts import build
@@ -38,9 +38,7 @@ def model_of(adata: anndata.AnnData) -> Path:
     return made[adata.uns["scae"]["model_sha256"]]
 
 
-@pytest.mark.parametrize(
-    ("paths", "newest"), [(MODELS, models.FORMAT), (EMBEDDED, checks.RECORD_FORMAT)], ids=["model", "record"]
-)
+@pytest.mark.parametrize(("paths", "newest"), [(MODELS, models.FORMAT), (EMBEDDED, written.FORMAT)], ids=["model", "record"])
 def test_there_is_a_golden_file_of_each_format(paths, newest):
     """If this fails, a format number was raised: run ``python tests/golden/make.py`` and commit the new file."""
     assert numbers(paths) == list(range(1, newest + 1))
@@ -99,5 +97,5 @@ def test_results_are_added_to_a_golden_file(path, verb):
     """What scae wrote long ago is its own, and may be replaced without ``overwrite``."""
     golden = anndata.read_h5ad(path)
     verb(golden, scae.load(model_of(golden)))
-    assert golden.uns["scae"]["format"] == checks.RECORD_FORMAT
+    assert golden.uns["scae"]["format"] == written.FORMAT
     assert PLACE in golden.uns["scae"]["written"]

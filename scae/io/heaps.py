@@ -1,4 +1,4 @@
-"""Refuse HDF5 files on which HDF5 itself would not end."""
+"""Refuse HDF5 files that HDF5 itself would read for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OBJECT = struct.Struct("<H6xQ")  # its number and size, before its bytes; numbe
 
 
 def refuse_endless(path: str | Path) -> None:
-    """Refuse an HDF5 file with a heap that HDF5 reads for ever: free space of no size, over which it never gets.
+    """Refuse an HDF5 file with a heap that HDF5 would read for ever, because its free space has size zero.
 
     Parameters
     ----------

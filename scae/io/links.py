@@ -51,7 +51,7 @@ def opened(path: str | Path, *, loaded: bool = True, allow_links: bool = False) 
     place = Path(path)
     folder = place.is_dir()
     if not (folder or place.is_file()):
-        raise ModelFileError(f"{path} is no ordinary file. Name an h5ad file, or a zarr store.")
+        raise ModelFileError(f"{path} is not an ordinary file. Name an h5ad file, or a zarr store.")
     if not (folder or allow_links):
         refuse_endless(place)
     kinds.refuse(path)
@@ -219,7 +219,7 @@ def refuse_store_links(path: str | Path) -> int:
 
 
 def _check_blosc(folder: Path, place: str) -> None:
-    """Refuse chunks whose header declares other sizes than they have: Blosc reads past the end of those, and believes them."""
+    """Refuse chunks whose header declares a size that they do not have: Blosc would believe it and read past the end."""
     for file in folder.rglob("*"):
         if file.name.startswith((".", "zarr.json")) or not file.is_file():
             continue
@@ -232,7 +232,7 @@ def _check_blosc(folder: Path, place: str) -> None:
 
 
 def _check_texts(folder: Path, place: str, array: Any) -> None:
-    """Refuse chunks of texts that declare another number of them than the array does: room is made for all before any is read."""
+    """Refuse chunks of strings that declare more than the array holds: memory for all is taken before any is read."""
     for file in folder.iterdir():
         if file.name.startswith(".") or not file.is_file():
             continue

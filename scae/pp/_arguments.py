@@ -11,9 +11,8 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..checks import record_of
 from ..errors import ConfigError, CountsError, MatrixError, unknown
-from ..version import __version__
+from ..written import record, record_of
 
 FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper", "pearson_residuals")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -196,6 +195,5 @@ def need_free(adata: AnnData, slot: str, keys: Sequence[str], option: str) -> No
 
 def note_written(adata: AnnData, slot: str, keys: Sequence[str], verb: str) -> None:
     """Record in ``uns["scae"]["written"]`` that scae wrote these entries, so that it may replace them."""
-    about = record_of(adata)
-    places = {f"{slot}[{key!r}]": f'{{"verb": "{verb}"}}' for key in keys}
-    adata.uns["scae"] = {"version": __version__} | about | {"written": dict(about.get("written", {})) | places}
+    for key in keys:
+        record(adata, f"{slot}[{key!r}]", verb=verb)

@@ -26,11 +26,12 @@ from ..keys import KEYWORDS, spelled_out
 from ..model import ModelSpec
 from ..presets import Preset
 from ..version import __version__
+from ..written import record
 from ._baselines import BASELINES
 from ._choose import choose
 from ._fit import TRAINING, FitOptions, as_preset, fit_preset
 from ._inputs import prepare, verify
-from ._writing import check_slots, record
+from ._writing import check_slots
 
 Candidate = str | Preset | ModelSpec
 log = logging.getLogger("scae")

@@ -8,10 +8,11 @@ from typing import Any
 
 from anndata import AnnData
 
-from ..checks import record_of, require_anndata
+from ..checks import require_anndata
 from ..errors import ConfigError, unknown
 from ..model import Autoencoder
 from ..parts import to_dict
+from ..written import record_of
 from ._writing import weights_sha256
 
 Difference = tuple[Any, Any]
@@ -36,8 +37,9 @@ def differences(
     -------
     dict of str to tuple
         What differs, with the value in each: ``"sha256"`` for the numbers of an embedding as it was written, ``"library_sha256"``
-        for the library sizes of the cells, ``"model_sha256"`` for the weights, ``"environment.torch"`` for the version of torch,
-        ``"fitted_in.torch"`` for that with which the model was fitted, and so on. Empty if nothing differs.
+        for the library sizes of the cells, ``"model_sha256"`` for the weights, ``"latent_sha256"`` for the latent of the first
+        4,096 cells that a model was fitted to, ``"environment.torch"`` for the version of torch, ``"fitted_in.torch"`` for that
+        with which the model was fitted, and so on. Empty if nothing differs.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def differences(
     {}
     >>> another = scae.tl.fit(there, plan=plan, device="cpu", random_state=1)
     >>> list(scae.tl.differences(model, another))
-    ['model_sha256', 'random_state']
+    ['model_sha256', 'random_state', 'latent_sha256']
     """
     if isinstance(one, Autoencoder) and isinstance(other, Autoencoder):
         a, b = _of_model(one), _of_model(other)
@@ -68,7 +70,7 @@ def differences(
 
 
 def _of_model(model: Autoencoder) -> dict[str, Any]:
-    fitted = {name: model.fitted.get(name) for name in ("random_state", "plan", "environment")}
+    fitted = {name: model.fitted.get(name) for name in ("random_state", "plan", "environment", "latent_sha256")}
     return _flat({"model_sha256": weights_sha256(model), "spec": to_dict(model.spec), "data": to_dict(model.data), **fitted})
 
 

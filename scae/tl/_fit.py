@@ -14,8 +14,9 @@ from anndata import AnnData
 
 from .. import presets
 from ..checkpoint import Checkpoints
-from ..environment import environment
+from ..environment import environment, fingerprint
 from ..errors import ConfigError, OutputError
+from ..infer import latent
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
@@ -27,6 +28,7 @@ from ..train import fit as train
 from ._inputs import prepare, query, verify
 
 Model = str | Preset | ModelSpec | Autoencoder
+_HASHED = 4096  # cells, the first of those fitted to, whose latent is hashed: enough to tell two fits apart, and soon done
 
 TRAINING: dict[str, Keyword] = {
     "plan": (None, "TrainPlan, optional", "training plan (:class:`scae.TrainPlan`); None for the preset's"),
@@ -138,8 +140,13 @@ def fit_preset(
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
     history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
-    record = {"plan": to_dict(plan), "history": asdict(history), "random_state": seed}
-    model.fitted = record | {"environment": environment(rng.device)}
+    model.fitted = {
+        "plan": to_dict(plan),
+        "history": asdict(history),
+        "random_state": seed,
+        "environment": environment(rng.device),
+        "latent_sha256": fingerprint(latent(model, source, rows=np.arange(min(len(source), _HASHED)))[0]),
+    }
     return model, source
 
 

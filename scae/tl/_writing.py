@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from ..checks import RECORD_FORMAT, record_of, require_anndata
+from ..checks import require_anndata
 from ..environment import environment
 from ..errors import ConfigError
 from ..io.modelfile import digest
 from ..model import Autoencoder
 from ..parts import to_dict
-from ..version import __version__
+from ..written import record, record_of
 
 RESERVED = (("obs", "_index"), ("var", "_index"), ("uns", "scae"))  # by anndata, and for the record
 
@@ -82,11 +82,3 @@ def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
     fit = {name: model.fitted.get(origin, {}) for name, origin in (("plan", "plan"), ("fitted_in", "environment"))}
     own = {"spec": json.loads(spec), "random_state": seed, "model_sha256": sha256, "environment": environment(model.device)}
     record(adata, place, **how, **own, **fit)
-
-
-def record(adata: AnnData, place: str, **how: Any) -> None:
-    """Add a place to ``written``, with how it was made."""
-    earlier = record_of(adata)
-    entry = {place: json.dumps(how | {"version": __version__})}
-    about = {"format": RECORD_FORMAT, "version": __version__}
-    adata.uns["scae"] = earlier | about | {"written": dict(earlier.get("written", {})) | entry}

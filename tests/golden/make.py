@@ -14,10 +14,10 @@ from anndata import AnnData
 
 import scae
 from scae.bottlenecks import Gaussian
-from scae.checks import RECORD_FORMAT as RECORD
 from scae.cli import main
 from scae.model import FORMAT, ModelSpec
 from scae.networks import MLP
+from scae.written import FORMAT as RECORD
 
 HERE = Path(__file__).parent
 SPEC = ModelSpec(network=MLP(hidden=(16,)), bottleneck=Gaussian(dim=4))
