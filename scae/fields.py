@@ -10,12 +10,13 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ConfigError
 
 _fields: dict[Any, dict[str, Field]] = {}  # read once per class
 UNFIT = object()  # the hint does not take the value; None is a value
+_UNIONS = (types.UnionType, typing.Union)  # a union with a Literal is of the second kind
 _WORDS: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
@@ -59,7 +60,7 @@ class Field:
     @property
     def types(self) -> tuple[Any, ...]:
         """The alternatives of the hint."""
-        return typing.get_args(self.hint) if isinstance(self.hint, types.UnionType) else (self.hint,)
+        return typing.get_args(self.hint) if typing.get_origin(self.hint) in _UNIONS else (self.hint,)
 
     @property
     def items(self) -> tuple[Any, ...]:
@@ -128,15 +129,20 @@ class Field:
 
     def in_words(self) -> str:
         """What the type allows, for messages: "a list of whole numbers or None"."""
-        return " or ".join(
-            f"a list of {_WORDS.get(typing.get_args(hint)[0], ('', 'values'))[1]}"
-            if typing.get_origin(hint) is tuple
-            else _WORDS.get(hint, (getattr(hint, "__name__", str(hint)), ""))[0]
-            for hint in self.types
-        )
+        return " or ".join(map(_in_words, self.types))
+
+
+def _in_words(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {_WORDS.get(typing.get_args(hint)[0], ('', 'values'))[1]}"
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    return _WORDS.get(hint, (getattr(hint, "__name__", str(hint)), ""))[0]
 
 
 def _parsed(word: str, hints: tuple[Any, ...]) -> Any:
+    if any(word in typing.get_args(hint) for hint in hints if typing.get_origin(hint) is Literal):
+        return word
     if bool in hints:
         return {"true": True, "false": False}[word.lower()]
     return next(hint for hint in (int, float, str) if hint in hints)(word)
@@ -190,7 +196,7 @@ def convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
     value
         A value, or its JSON form.
     hint
-        ``int``, ``float``, ``bool``, ``str``, None, a tuple of these, a dataclass, or a union.
+        ``int``, ``float``, ``bool``, ``str``, None, a ``Literal`` of texts, a tuple of these, a dataclass, or a union.
     record
         Builds a dataclass from its plain form.
 
@@ -201,11 +207,13 @@ def convert(value: Any, hint: Any, record: Callable[[type, Any], Any]) -> Any:
     >>> convert(2.5, int | None, lambda cls, plain: plain) is UNFIT
     True
     """
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in _UNIONS:
         fitting = (converted for h in typing.get_args(hint) if (converted := convert(value, h, record)) is not UNFIT)
         return next(fitting, UNFIT)
     if typing.get_origin(hint) is tuple:
         return _tuple(value, typing.get_args(hint), record)
+    if typing.get_origin(hint) is Literal:
+        return value if value in typing.get_args(hint) else UNFIT
     if dataclasses.is_dataclass(hint):
         return record(typing.cast(type, hint), value)
     if hint is types.NoneType or hint is bool or hint is str:

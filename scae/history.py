@@ -21,7 +21,7 @@ class History:
     rows
         What was found, by name.
     best
-        The row whose weights were kept.
+        The row whose weights the model has.
     stopped
         Why the fit ended.
     rolled_back

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Independent, constraints
 
+from .draws import PerCell
 from .errors import ConfigError
 from .likelihoods import Parameters
 from .model import Autoencoder
 from .ops.device import thread_count
-from .records import Cells, Counts
+from .records import Cells, Counts, EncoderInput
 from .source import CountMatrix
 
 T = TypeVar("T")
@@ -157,16 +160,10 @@ def _expected(
     return torch.as_tensor(total) / (max(n_draws, 1) * len(model.decoders))
 
 
-def score(
-    model: Autoencoder,
-    source: CountMatrix,
-    *,
-    rows: NDArray[np.int64] | None = None,
-    seed: int = 0,
-    n_samples: int = 1,
-    corrupt: bool = False,
+def losses(
+    model: Autoencoder, source: CountMatrix, *, rows: NDArray[np.int64] | None = None, seed: int = 0, corrupt: bool = False
 ) -> NDArray[np.float32]:
-    """The loss of each cell at full KL weight, ``(cells,)`` nats.
+    """The loss of each cell as in training, at full KL weight, ``(cells,)`` nats.
 
     Parameters
     ----------
@@ -176,18 +173,62 @@ def score(
         Only these cells.
     seed
         Seed of random latents and corruptions, so that two calls agree.
-    n_samples
-        Number of draws over which the loss is averaged.
     corrupt
         Judge what the model makes of corrupted cells, for which it was trained, rather than of whole ones.
     """
     rng = torch.Generator(model.device).manual_seed(seed)
 
     def read(counts: Counts, cells: Cells) -> Tensor:
-        return torch.stack([model(counts, cells, rng, corrupt=corrupt).total for _ in range(n_samples)]).mean(0)
+        return model(counts, cells, rng, corrupt=corrupt).total
 
     size = max(2 * BLOCK // model.spec.bottleneck.n_samples, 1)
-    nats = [found.cpu().numpy() for _, found in each_block(model, source, read, rows=rows, size=size)]
+    return _joined(each_block(model, source, read, rows=rows, size=size))
+
+
+def bound(
+    model: Autoencoder, source: CountMatrix, *, n_samples: int = 1, importance: bool = False, seed: int = 0
+) -> NDArray[np.float32]:
+    """The bound on −log p(x) of each cell, ``(cells,)`` nats: the negative ELBO, or the importance-weighted bound.
+
+    Whatever the loss of the fit was, the KL has weight one and there are no penalties. A cell's draws depend on its own counts
+    only, so its bound is the same whichever cells it is handed over with.
+
+    Parameters
+    ----------
+    model, source
+        A model and cells of its genes.
+    n_samples
+        Number of draws of a random latent.
+    importance
+        −log 1/K Σₖ p(x, zₖ) / q(zₖ|x) over the K draws, instead of the mean of their negative ELBO.
+    seed
+        Seed of the draws.
+
+    Raises
+    ------
+    ConfigError
+        If the importance-weighted bound of such a latent is not defined.
+    """
+    latents = model.spec.bottleneck.at_draws() if importance else model.spec.bottleneck
+
+    def read(counts: Counts, cells: Cells) -> Tensor:
+        rng, encoded, target = (
+            PerCell(counts, seed),
+            model.encoded(EncoderInput(counts), cells, None),
+            model.target(counts, cells),
+        )
+        each = torch.zeros(len(model.decoders), n_samples, len(counts), device=model.device)
+        for decoder, draw in itertools.product(model.decoders, range(n_samples)):
+            latent = latents(model.bottleneck, encoded, cells, rng)
+            p = model.decode(latent.z, counts, cells, decoder=decoder)
+            each[decoder, draw] = model.spec.likelihood.nll(p, target) + latent.kl
+        return (math.log(n_samples) - torch.logsumexp(-each, 1) if importance else each.mean(1)).mean(0)
+
+    return _joined(each_block(model, source, read))
+
+
+def _joined(blocks: Iterator[tuple[slice, Tensor]]) -> NDArray[np.float32]:
+    nats = [found.cpu().numpy() for _, found in blocks]
     return np.concatenate(nats) if nats else np.empty(0, np.float32)
 
 

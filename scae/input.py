@@ -33,7 +33,7 @@ class InputScale(nn.Module):
 
     def __init__(self, transform: Transform, hides: bool, data: DataSpec, device: torch.device) -> None:
         super().__init__()
-        self.transform: Transform = transform
+        self.transform: Transform = transform.of(data)
         self.scaled = transform.standardize
         self.n_groups = data.n_batches if transform.center_batches else 1  # groups of cells that are centred apart
         self.shifted = self.scaled or self.n_groups > 1

@@ -8,6 +8,7 @@ import torch
 
 from .parts import option, record
 
+KEPT = ("best", "last")  # without held-out cells, the best are the last
 OPTIMIZERS = {
     "adamw": lambda p, plan: torch.optim.AdamW(p, plan.lr, eps=plan.eps, weight_decay=plan.weight_decay, fused=True),
     "rmsprop": lambda p, plan: torch.optim.RMSprop(p, plan.lr, alpha=0.9, eps=plan.eps, weight_decay=plan.weight_decay),
@@ -25,7 +26,7 @@ class TrainPlan:
     epochs: int = option("passes over the training cells", default=20, low=1)
     min_steps: int = option("least number of steps, for small data", default=1500, low=1)
     max_epochs: int | None = option("passes that ``min_steps`` may come to at the most (none: any)", default=None, low=1)
-    max_steps: int = option("greatest number of steps, for large data", default=20_000, low=1)
+    max_steps: int | None = option("greatest number of steps, for large data (none: any)", default=20_000, low=1)
     max_cells: int | None = option(
         "cells trained on, a random sample; the loss of those left out is told at the end (none: all)", default=None, low=2
     )
@@ -43,8 +44,9 @@ class TrainPlan:
     kl_warmup: float = option("share of the steps over which the KL term gains its full weight", default=0.1, low=0.0, high=1.0)
     clip: float = option("greatest norm of the gradient", default=10.0, low=0.0)
     averaging: float = option("decay a step of the weights' running average (0: none)", default=0.99, low=0.0, high=0.9999)
-    held_out: float = option(
-        "share of cells held out to choose the best weights (0: keep the last)", default=0.05, low=0.0, high=0.9
+    held_out: float = option("share of cells held out to judge the weights by (0: none)", default=0.05, low=0.0, high=0.9)
+    keep: str = option(
+        "which weights the model has after the fit: those of the best held-out loss, or the last", default="best", choices=KEPT
     )
     patience: float = option(
         "share of the steps without a better held-out loss that ends the fit", default=0.3, low=0.0, high=1.0
@@ -53,7 +55,8 @@ class TrainPlan:
 
     def planned_steps(self, n_batches: int) -> int:
         least = self.min_steps if self.max_epochs is None else min(self.min_steps, self.max_epochs * n_batches)
-        return max(1, min(max(self.epochs * n_batches, least), self.max_steps))
+        steps = max(self.epochs * n_batches, least, 1)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def lr_factor(self, step: int, planned: int) -> float:
         """Linear rise, then half a cosine down; where plateaus cut the rate, it stays."""

@@ -194,7 +194,7 @@ class Latent(NamedTuple):
 
     z: Tensor  # (cells, dim), to the decoder
     point: Tensor  # (cells, dim), to obsm
-    kl: Tensor  # (cells,) nats, weighted by β; the warm-up multiplies it
+    kl: Tensor  # (cells,) nats; the loss weights it by β and the warm-up
     penalty: Tensor  # (cells,) nats, no warm-up; a cost of the whole minibatch is shared evenly by its cells
     sd: Tensor | None = None  # (cells, dim), posterior standard deviation; None where the latent is a point
     codes: Tensor | None = None  # (cells, books) int64, entries of the codebooks; None without codebooks

@@ -17,7 +17,7 @@ from .checkpoint import State
 from .errors import DivergenceError
 from .health import Health
 from .history import History, Meter
-from .infer import latent, score
+from .infer import latent, losses
 from .model import Autoencoder
 from .plan import OPTIMIZERS, TrainPlan
 from .records import Loss
@@ -59,8 +59,8 @@ class Run:
         self.step, self.done = 0, False
         self.best, self.best_step = math.inf, 0
         self.watched = train[np.linspace(0, train.size - 1, min(train.size, _WATCHED)).astype(np.int64)]
-        losses = score(model, source, rows=self.watched, seed=rng.initial_seed(), corrupt=True)
-        self.health = Health.at_start(losses, self._latent())
+        start = losses(model, source, rows=self.watched, seed=rng.initial_seed(), corrupt=True)
+        self.health = Health.at_start(start, self._latent())
         self.cut, self.turn = (
             1.0,
             0,
@@ -136,6 +136,9 @@ class Run:
             self.done = True
         elif plan.plateau and step - self.turn > plan.plateau * self.planned:
             self.cut, self.turn = self.cut / 10, step
+        if plan.keep == "last" and (self.done or self.step == self.planned):
+            self.history.best = len(self.history.rows) - 1
+            self.weights.keep()
         return row
 
     def _fault(self, loss: float, watched: float) -> str | None:
@@ -204,7 +207,7 @@ def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, 
 
 def mean_loss(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], rng: torch.Generator) -> float:
     """Mean loss, nats per cell, of cells that are not trained on, corrupted as in training."""
-    return float(score(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
+    return float(losses(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
 
 
 def under(head: str, arrays: dict[str, NDArray]) -> dict[str, NDArray]:

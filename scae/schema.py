@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any
+from typing import Any, Literal
 
 from . import parts, presets
 from .config import nested_kinds
@@ -106,5 +106,9 @@ def _field_schema(field: Field) -> dict[str, Any]:
 
 
 def _types(allowed: tuple[Any, ...], bounds: dict[str, float]) -> dict[str, Any]:
+    texts = [hint for hint in allowed if typing.get_origin(hint) is Literal]
+    if texts:
+        rest = _types(tuple(hint for hint in allowed if hint not in texts), bounds)
+        return {"anyOf": [rest, *({"enum": list(typing.get_args(hint))} for hint in texts)]}
     names = [_JSON[typing.get_origin(hint) or hint] for hint in allowed]
     return {"type": names[0] if len(names) == 1 else names} | (bounds if {"integer", "number"} & set(names) else {})

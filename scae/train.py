@@ -34,7 +34,7 @@ def fit(
     progress: bool | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> History:
-    """Train a model in place and leave it with the best weights that were met.
+    """Train a model in place and leave it with its best weights, or its last, as the plan says.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _start(model: Autoencoder, source: CountMatrix, train: NDArray[np.int64], rn
         counts, cells = source.take(train[torch.randperm(train.size, generator=rng, device=rng.device)[:n].cpu().numpy()])
         return counts.to(rng.device), cells.to(rng.device)
 
-    model.start(source.statistics(train, model.spec.transform, model.input.n_groups))
+    model.start(source.statistics(train, model.input.transform, model.input.n_groups))
     model.start_bottleneck(some, rng)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .keys import DataSpec
 from .parts import option, part
 from .records import Counts
 
@@ -21,6 +24,10 @@ class Transform(ABC):
     @abstractmethod
     def __call__(self, counts: Counts) -> Counts:
         """Transformed values of the same cells and genes; where a cell is normalised, it is by the total of the given values."""
+
+    def of(self, data: DataSpec) -> Transform:
+        """The transform with what it takes from the cells of the fit, such as their median library size."""
+        return self
 
     @abstractmethod
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
@@ -48,9 +55,10 @@ def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
 class Normalized(Transform):
     """Library-size normalisation and log1p: log(1 + target_sum · count / total), as in scanpy (Wolf 2018).
 
-    With ``target_sum=None`` counts are not normalised, only logged: log(1 + count), as in scVI (Lopez 2018). With ``log=False``
-    values are counts scaled to ``target_sum``; choose about 100 then, since 10⁴ would make large inputs. With both, the encoder
-    sees the counts themselves.
+    With ``target_sum=None`` counts are not normalised, only logged: log(1 + count), as in scVI (Lopez 2018); with
+    ``target_sum="median"`` every cell is scaled to the median library size of the cells of the fit, as in DCA (Eraslan 2019).
+    With ``log=False`` values are counts scaled to ``target_sum``; choose about 100 then, since 10⁴ would make large inputs. With
+    None and ``log=False``, the encoder sees the counts themselves.
 
     Examples
     --------
@@ -58,7 +66,9 @@ class Normalized(Transform):
     True
     """
 
-    target_sum: float | None = option("total to which every cell is scaled (none: counts are not scaled)", default=1e4, low=1.0)
+    target_sum: float | Literal["median"] | None = option(
+        "total to which every cell is scaled (median: the median library size; none: counts are not scaled)", default=1e4, low=1.0
+    )
     log: bool = option("apply log(1 + x)", default=True)
     standardize: bool = option("centre each gene and scale it to unit variance", default=False)
     center_batches: bool = option("centre each gene within each batch, if there is a batch key", default=False)
@@ -67,10 +77,13 @@ class Normalized(Transform):
     def of_counts(self) -> bool:  # type: ignore[override]
         return self.log or self.target_sum is not None
 
+    def of(self, data: DataSpec) -> Normalized:
+        return replace(self, target_sum=max(data.median_library, 1.0)) if self.target_sum == "median" else self
+
     def __call__(self, counts: Counts) -> Counts:
         value = counts.value
         if self.target_sum is not None:
-            factor = self.target_sum / counts.totals().clamp_min(1e-12)
+            factor = float(self.target_sum) / counts.totals().clamp_min(1e-12)
             value = value * factor[counts.cell, 0]
         return counts.with_value(value.log1p() if self.log else value)
 

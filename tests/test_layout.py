@@ -16,7 +16,7 @@ from scae import parts
 
 FLOORS = (
     {"errors", "fields", "parts", "keys", "kernels", "io", "signals", "threads", "version"},
-    {"records", "ops", "priors", "layers"},
+    {"records", "draws", "ops", "priors", "layers"},
     {"corruptions", "transforms", "networks", "bottlenecks", "likelihoods", "source"},
     {"input", "heads", "model"},
     {

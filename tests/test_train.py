@@ -15,7 +15,7 @@ from scae import threads
 from scae.bottlenecks import Deterministic, Gaussian
 from scae.corruptions import Thinning
 from scae.errors import CountsError, DivergenceError
-from scae.infer import score
+from scae.infer import losses
 from scae.likelihoods import NB, Poisson
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
@@ -51,7 +51,7 @@ def test_two_processes_get_the_same_bits():
 def test_the_users_random_state_and_threads_are_untouched():
     torch_before, numpy_before, n = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
     model, _, source = fitted()
-    score(model, source)
+    losses(model, source)
     with threads.use(3), thread_count():
         pass
     assert torch.equal(torch.get_rng_state(), torch_before)
@@ -95,7 +95,7 @@ def test_the_best_weights_are_kept():
     assert again.data == model.data
     order = torch.randperm(len(source), generator=rng).numpy()  # the fit's first draw after the weights is the split
     rows = np.sort(order[: int(plan.held_out * len(source))])
-    assert float(score(model, source, rows=rows, seed=0).mean()) == held[history.best]
+    assert float(losses(model, source, rows=rows, seed=0).mean()) == held[history.best]
 
 
 def test_early_stopping_waits_for_the_warm_up():
@@ -158,11 +158,11 @@ def test_training_beats_the_start(likelihood):
 
 def test_score_is_deterministic_and_of_each_cell():
     model, _, source = fitted()
-    assert score(model, source).tobytes() == score(model, source).tobytes()
-    assert score(model, source).tobytes() != score(model, source, seed=1).tobytes()
+    assert losses(model, source).tobytes() == losses(model, source).tobytes()
+    assert losses(model, source).tobytes() != losses(model, source, seed=1).tobytes()
     point = fitted(spec=ModelSpec(network=MLP(hidden=(8,)), bottleneck=Deterministic(dim=3)))[0]
     some = np.array([5, 2, 40])
-    np.testing.assert_allclose(score(point, source, rows=some), score(point, source)[some], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(losses(point, source, rows=some), losses(point, source)[some], rtol=1e-5, atol=1e-4)
 
 
 SHARE = st.floats(0, 1)

@@ -8,7 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..keys import DataSpec
+from ..parts import of_kind
 from ..priors.base import Sample
 from ..records import Cells, Encoded, Latent
 
@@ -28,6 +30,7 @@ class Bottleneck(ABC):
 
     dim: int
     n_samples: int = 1  # draws per cell in the loss
+    beta: float = 1.0  # weight of the KL term in the loss
 
     @property
     @abstractmethod
@@ -66,6 +69,17 @@ class Bottleneck(ABC):
         """The input ``(cells, dim)`` of a decoder for a latent ``(cells, dim)``; the latent itself by default."""
         return z
 
+    def at_draws(self) -> Bottleneck:
+        """This bottleneck with log q(z|x) − log p(z) at its draw as ``kl``, as the importance-weighted bound needs it.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot say this.
+        """
+        able = ", ".join(name for name, cls in of_kind("bottleneck").items() if cls.at_draws is not Bottleneck.at_draws)  # type: ignore[attr-defined]
+        raise ConfigError(f"the importance-weighted bound of {self} is not defined; allowed: {able}. Use the ELBO.")
+
     def after_step(self, weights: nn.Module, latent: Latent, rng: torch.Generator) -> None:  # noqa: B027
         """Update buffers in place after a step of the optimiser; buffers change nowhere else in a fit."""
 
@@ -86,7 +100,7 @@ class Bottleneck(ABC):
         Tensor
             ``(cells,)``, nats.
         """
-        return (nll + warmup * latent.kl + latent.penalty).view(self.n_samples, -1).mean(0)
+        return (nll + warmup * (self.beta * latent.kl) + latent.penalty).view(self.n_samples, -1).mean(0)
 
 
 def point(z: Tensor) -> Latent:

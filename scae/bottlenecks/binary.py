@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from ..draws import uniform
 from ..parts import option, part
 from ..records import Cells, Encoded, Latent
 from .base import Bottleneck
@@ -46,12 +47,12 @@ class Binary(Bottleneck):
         logit = encoded.stats  # (cells, dim)
         noise = torch.zeros_like(logit)
         if rng is not None:
-            noise = torch.rand(logit.shape, generator=rng, device=logit.device, dtype=logit.dtype).logit(1e-6)
+            noise = uniform(logit, rng).logit(1e-6)
         soft = ((logit + noise) / self.temperature).sigmoid()
         hard = (logit + noise > 0).to(logit.dtype)
         z = soft if self.estimator == "relaxed" and weights.training and rng is not None else hard + (soft - soft.detach())
         on = logit.sigmoid()
-        kl = self.beta * binary_kl(logit, self.rate).sum(1)
+        kl = binary_kl(logit, self.rate).sum(1)
         return Latent(z, (logit > 0).to(logit.dtype), kl, torch.zeros_like(kl), sd=(on * (1 - on)).sqrt())
 
 

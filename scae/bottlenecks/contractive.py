@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..draws import uniform
 from ..parts import option, part
 from ..records import Cells, Encoded, Latent
 from .base import Bottleneck, point
@@ -50,7 +51,7 @@ class Contractive(Bottleneck):
             return latent
         signs = None
         if self.method == "probe" and rng is not None:
-            bits = torch.rand(encoded.stats.shape, generator=rng, device=encoded.stats.device) < 0.5
+            bits = uniform(encoded.stats, rng) < 0.5
             signs = torch.where(bits, 1.0, -1.0).to(encoded.stats.dtype)
         norm_sq = jacobian_norm_sq(encoded, signs, create_graph=weights.training)
         return latent._replace(penalty=self.weight * norm_sq, history={"jacobian_sq": norm_sq.detach().mean()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,9 @@ class Gaussian(Bottleneck):
     def n_stats(self) -> int:
         return 2 * self.dim
 
+    def at_draws(self) -> Gaussian:
+        return replace(self, objective="iwae", free_bits=0.0)
+
     def build(self, data: DataSpec, rng: torch.Generator) -> nn.Module:
         return self.prior.build(self.dim, data, rng)
 
@@ -73,7 +77,7 @@ class Gaussian(Bottleneck):
         if self.batch_mmd and cells.batch is not None:
             penalty = penalty + self.batch_mmd * discrepancy(z, cells.batch)
         kl = self._kl(weights, mean, sd, drawn, encoded, cells)
-        return Latent(z, self.prior.to_latent(mean), self.beta * kl, penalty, sd=self.prior.latent_sd(mean, sd))
+        return Latent(z, self.prior.to_latent(mean), kl, penalty, sd=self.prior.latent_sd(mean, sd))
 
     def _kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, drawn: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """Unweighted KL ``(cells,)``, nats; log q(z|x) − log p(z) at the draw for the importance-weighted objective."""
@@ -88,7 +92,7 @@ class Gaussian(Bottleneck):
     def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
         if self.objective == "elbo":
             return super().bound(nll, latent, warmup)
-        log_weight = -(nll + warmup * latent.kl).view(self.n_samples, -1)  # (draws, cells)
+        log_weight = -(nll + warmup * (self.beta * latent.kl)).view(self.n_samples, -1)  # (draws, cells)
         best = torch.logsumexp(log_weight, 0) - math.log(self.n_samples)
         return latent.penalty.view(self.n_samples, -1).mean(0) - best
 

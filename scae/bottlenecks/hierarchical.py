@@ -103,7 +103,7 @@ class Hierarchical(Bottleneck):
             z = draw(mean, sd, rng)
             kls.append(normal_kl(mean, sd, expected, width).sum(1))
         history = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
-        return Latent(z, mean, self.beta * torch.stack(kls).sum(0), mean.new_zeros(len(mean)), sd=sd, history=history)
+        return Latent(z, mean, torch.stack(kls).sum(0), mean.new_zeros(len(mean)), sd=sd, history=history)
 
 
 def _merged(mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,6 @@ _NOT_EXPRESSED = {
 }
 _OPTIMIZERS = {"rmsprop": "rmsprop", "adam": "adamw"}  # weight decay is zero, so AdamW is Adam
 _KERAS_ACTIVATIONS = {"swish": "silu"}
-_NO_LIMIT = 10**9  # steps: only the epochs limit the training
 
 
 def preset_name(ae_type: str) -> str:
@@ -56,10 +55,9 @@ def preset_name(ae_type: str) -> str:
     return AE_TYPES[ae_type]
 
 
-def transform(normalize_per_cell: bool, scale: bool, log1p: bool, target_sum: float) -> Transform:
-    """The scale of the encoder's input: optionally normalised to one total, log-transformed and standardised."""
-    total = max(float(target_sum), 1.0) if normalize_per_cell else None
-    return Normalized(target_sum=total, log=bool(log1p), standardize=bool(scale))
+def transform(normalize_per_cell: bool, scale: bool, log1p: bool) -> Transform:
+    """The scale of the encoder's input: optionally normalised to the median total, log-transformed and standardised."""
+    return Normalized(target_sum="median" if normalize_per_cell else None, log=bool(log1p), standardize=bool(scale))
 
 
 def spec(
@@ -110,9 +108,12 @@ def _dropout(hidden_dropout: float | Sequence[float], n_layers: int) -> float:
 
 def plan(
     base: TrainPlan, epochs: int, reduce_lr: int, early_stop: int, batch_size: int, optimizer: str, learning_rate: float | None,
-    training_kwds: Mapping[str, Any],
+    training_kwds: Mapping[str, Any], n_genes: int,
 ) -> TrainPlan:  # fmt: skip
-    """The training plan: that of the preset with the given options; waits in epochs become shares of the planned steps."""
+    """The training plan: that of the preset with the given options; waits in epochs become shares of the planned steps.
+
+    The original's loss is a mean over genes, that of scae a sum, so a limit on the gradient is ``n_genes`` times as large here.
+    """
     more = only("training_kwds", training_kwds, TRAINING, TRAINING_FIXED)
     if str(optimizer).lower() not in _OPTIMIZERS:
         raise unknown("optimizer", optimizer, ["RMSprop", "Adam"])
@@ -122,9 +123,9 @@ def plan(
         batch_size=batch_size,
         optimizer=_OPTIMIZERS[str(optimizer).lower()],
         lr=base.lr if learning_rate is None else learning_rate,
-        clip=more["clip_grad"] or 0.0,
+        clip=(more["clip_grad"] or 0.0) * n_genes,
         held_out=more["validation_split"] or 0.0,
-        max_steps=_NO_LIMIT,
+        max_steps=None,
         checks=epochs,
     )
     return replace(named, patience=_share("early_stop", early_stop, epochs), plateau=_share("reduce_lr", reduce_lr, epochs))

@@ -108,7 +108,7 @@ def dca(
     reduce_lr
         Number of epochs without a better held-out loss after which the learning rate is divided by ten; 0 or None: never.
     early_stop
-        Number of epochs without a better held-out loss after which training ends; 0 or None: never. The best weights are kept.
+        Number of epochs without a better held-out loss after which training ends; 0 or None: never. The last weights stay.
     batch_size
         Cells per step.
     optimizer
@@ -190,7 +190,7 @@ def dca(
     x = _counts(adata)
     check_slots(adata)
     totals = np.asarray(x.sum(1), np.float64).ravel()
-    preset = _as_preset(o, totals)
+    preset = _as_preset(o, adata.n_vars)
     options: dict[str, Any] = {"mask_var": np.ones(adata.n_vars, bool), "random_state": _seed(o["random_state"])}
     if not o["normalize_per_cell"]:
         options["size_factor"] = "size_factors"
@@ -242,13 +242,13 @@ def _warn_of_no_effect(o: Mapping[str, Any]) -> None:
         warnings.warn("check_counts is False but has no effect: scae always checks counts.", UserWarning, stacklevel=3)
 
 
-def _as_preset(o: Mapping[str, Any], totals: NDArray[np.float64]) -> Preset:
+def _as_preset(o: Mapping[str, Any], n_genes: int) -> Preset:
     base = presets.find(_preset.preset_name(o["ae_type"]))
-    seen = _preset.transform(o["normalize_per_cell"], o["scale"], o["log1p"], _median(totals))
+    seen = _preset.transform(o["normalize_per_cell"], o["scale"], o["log1p"])
     architecture = ("hidden_size", "hidden_dropout", "batchnorm", "activation", "network_kwds")
     training = ("epochs", "reduce_lr", "early_stop", "batch_size", "optimizer", "learning_rate", "training_kwds")
     spec = _preset.spec(o["ae_type"], seen, *(o[name] for name in architecture))
-    return Preset(spec, _preset.plan(base.plan, *(o[name] for name in training)), base.paper)
+    return Preset(spec, _preset.plan(base.plan, *(o[name] for name in training), n_genes), base.paper)
 
 
 def _counted(likelihood: Likelihood) -> Likelihood:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WHOLE = {"loss": ("training loss", BLUE), "nll": ("its likelihood term", GREEN), "held_out": ("held-out loss", ORANGE)}
-_PARTS = {"kl": ("KL, weighted", PURPLE), "penalty": ("penalty", GREY)}
+_PARTS = {"kl": ("KL", PURPLE), "penalty": ("penalty", GREY)}
 
 
 def history(

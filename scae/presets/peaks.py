@@ -61,7 +61,7 @@ def peakvi() -> Preset:
         likelihood=Bernoulli(depth="learned", bias=True),
     )
     plan = TrainPlan(
-        epochs=500, min_steps=1, max_steps=100_000, lr=1e-4, eps=0.1, weight_decay=1e-3, lr_warmup=0.0, lr_final=1.0,
-        kl_warmup=0.1, clip=0.0, averaging=0.0,
+        epochs=500, min_steps=1, max_steps=None, lr=1e-4, weight_decay=1e-3, lr_warmup=0.0, lr_final=1.0, kl_warmup=0.1,
+        clip=0.0, averaging=0.0, held_out=0.1, keep="last", patience=0.1, checks=500,
     )  # fmt: skip
     return Preset(spec, plan, "Ashuach 2022, doi:10.1016/j.crmeth.2022.100182")

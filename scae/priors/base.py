@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..draws import normal
 from ..keys import DataSpec
 from ..records import Cells, Encoded
 
@@ -84,7 +85,7 @@ def draw(mean: Tensor, sd: Tensor, rng: torch.Generator | None) -> Tensor:
     """A reparametrised draw from N(mean, sd²); the mean if ``rng`` is None."""
     if rng is None:
         return mean
-    return mean + sd * torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+    return mean + sd * normal(mean, rng)
 
 
 def normal_log_prob(z: Tensor, mean: Tensor, sd: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def test_history_draws_every_loss(pbmc):
             "training loss": "loss",
             "its likelihood term": "nll",
             "held-out loss": "held_out",
-            "KL, weighted": "kl",
+            "KL": "kl",
         }.items():
             assert np.array_equal(drawn[label], [[row["step"], row[name]] for row in rows])
         best = rows[model.fitted["history"]["best"]]
