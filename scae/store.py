@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
             if name not in about:
                 raise ModelFileError(f"its description has no {name!r}")
         model = _filled(build(ModelSpec, about["spec"]), build(DataSpec, about["data"]), arrays)
-        model.fitted = _checked(about.get("fitted", {}))
+        model.fitted = _checked(about.get("fitted", {}), model.spec.bottleneck.dim)
     except _FAULTS as fault:
         raise ModelFileError(
             f"{path} (written by scae {readable(about.get('scae', '?'), 20)}) does not fit this installation: {readable(fault)}"
@@ -145,7 +146,7 @@ def _fill(model: Autoencoder, values: dict[str, torch.Tensor]) -> None:
         raise
 
 
-def _checked(fitted: Any) -> dict[str, Any]:
+def _checked(fitted: Any, dim: int) -> dict[str, Any]:
     """The record of the fit, if it is one."""
     history = fitted.get("history", {}) if isinstance(fitted, dict) else None
     rows = history.get("rows", []) if isinstance(history, dict) else None
@@ -163,6 +164,9 @@ def _checked(fitted: Any) -> dict[str, Any]:
     sha256 = fitted.get("latent_sha256", "0" * 64)
     if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ModelFileError(f"its latent_sha256 is {sha256!r:.40}; allowed: 64 hexadecimal digits.")
+    scale = fitted.get("sd_scale")
+    if not (scale is None or (isinstance(scale, list) and len(scale) == dim and all(map(_is_scale, scale)))):
+        raise ModelFileError(f"its sd_scale is {scale!r:.40}; allowed: {dim} numbers of at least 0, one per latent dimension.")
     if not is_environment(fitted.get("environment", {})):
         raise ModelFileError(f"its environment is {fitted['environment']!r:.40}; allowed: an object of short texts.")
     return fitted
@@ -170,6 +174,10 @@ def _checked(fitted: Any) -> dict[str, Any]:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_scale(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def _is_row(row: Any) -> bool:

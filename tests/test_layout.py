@@ -32,6 +32,7 @@ FLOORS = (
         "evaluate",
         "store",
         "presets",
+        "calibration",
         "config",
         "schema",
     },

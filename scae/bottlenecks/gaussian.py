@@ -73,7 +73,7 @@ class Gaussian(Bottleneck):
         mean, sd = posterior(encoded.stats)  # (cells, dim) each
         drawn = draw(mean, sd, rng)
         z = self.prior.to_latent(drawn)
-        penalty = mean.new_zeros(len(mean))
+        penalty = self.prior.penalty(weights, drawn, cells)
         if self.batch_mmd and cells.batch is not None:
             penalty = penalty + self.batch_mmd * discrepancy(z, cells.batch)
         kl = self._kl(weights, mean, sd, drawn, encoded, cells)

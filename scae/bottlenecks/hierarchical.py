@@ -95,6 +95,7 @@ class Hierarchical(Bottleneck):
         *below, top = encoded.stats.split([2 * dim for dim in self.dims], dim=1)
         mean, sd = posterior(top)
         z = draw(mean, sd, rng)
+        penalty = self.prior.penalty(ladder.prior, z, cells)
         kls = [self.prior.kl(ladder.prior, mean, sd, z, self._topmost(encoded), cells)]  # from the top down
         z, mean, sd = self.prior.to_latent(z), self.prior.to_latent(mean), self.prior.latent_sd(mean, sd)
         for stats, conditional in zip(below[::-1], list(ladder.conditionals)[::-1], strict=True):
@@ -103,7 +104,7 @@ class Hierarchical(Bottleneck):
             z = draw(mean, sd, rng)
             kls.append(normal_kl(mean, sd, expected, width).sum(1))
         history = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
-        return Latent(z, mean, torch.stack(kls).sum(0), mean.new_zeros(len(mean)), sd=sd, history=history)
+        return Latent(z, mean, torch.stack(kls).sum(0), penalty, sd=sd, history=history)
 
 
 def _merged(mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor) -> tuple[Tensor, Tensor]:

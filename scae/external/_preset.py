@@ -33,7 +33,10 @@ _NOT_EXPRESSED = {
     "zinb-fork": "hidden layers that are separate for mean, dispersion and dropout probability",
     "zinb-elempi": "dropout probabilities that are a function of each gene's mean",
 }
-_OPTIMIZERS = {"rmsprop": "rmsprop", "adam": "adamw"}  # weight decay is zero, so AdamW is Adam
+_OPTIMIZERS = {  # by name: scae's rule, and what TensorFlow adds to its denominator (for RMSprop, 1e-7 below the root)
+    "rmsprop": ("rmsprop", 1e-7**0.5),
+    "adam": ("adamw", 1e-7),  # weight decay is zero, so AdamW is Adam
+}
 _KERAS_ACTIVATIONS = {"swish": "silu"}
 
 
@@ -78,6 +81,7 @@ def spec(
         activation=act,
         norm="batch" if batchnorm else "none",
         dropout=_dropout(hidden_dropout, len(widths)),
+        latent_block=True,
     )
     corruption = Masking(share=share) if share else NoCorruption()
     return replace(base, corruption=corruption, transform=seen, network=network, bottleneck=Deterministic(dim=widths[middle]))
@@ -112,16 +116,18 @@ def plan(
 ) -> TrainPlan:  # fmt: skip
     """The training plan: that of the preset with the given options; waits in epochs become shares of the planned steps.
 
-    The original's loss is a mean over genes, that of scae a sum, so a limit on the gradient is ``n_genes`` times as large here.
+    The original's loss is a mean over genes, that of scae a sum, so limits on the gradient are ``n_genes`` times as large here.
     """
     more = only("training_kwds", training_kwds, TRAINING, TRAINING_FIXED)
     if str(optimizer).lower() not in _OPTIMIZERS:
         raise unknown("optimizer", optimizer, ["RMSprop", "Adam"])
+    rule, eps = _OPTIMIZERS[str(optimizer).lower()]
     named = replace(
         base,
         epochs=epochs,
         batch_size=batch_size,
-        optimizer=_OPTIMIZERS[str(optimizer).lower()],
+        optimizer=rule,
+        eps=eps * n_genes,
         lr=base.lr if learning_rate is None else learning_rate,
         clip=(more["clip_grad"] or 0.0) * n_genes,
         held_out=more["validation_split"] or 0.0,

@@ -88,7 +88,7 @@ def dca(
     log1p
         Log-transform the encoder's input.
     hidden_size
-        Widths of the hidden layers. The middle layer is the latent, which in scae is linear, without norm or activation.
+        Widths of the hidden layers. The middle layer, before its norm and activation, is the latent.
     hidden_dropout
         Share of hidden units to drop; one rate for all layers.
     batchnorm
@@ -248,7 +248,7 @@ def _as_preset(o: Mapping[str, Any], n_genes: int) -> Preset:
     architecture = ("hidden_size", "hidden_dropout", "batchnorm", "activation", "network_kwds")
     training = ("epochs", "reduce_lr", "early_stop", "batch_size", "optimizer", "learning_rate", "training_kwds")
     spec = _preset.spec(o["ae_type"], seen, *(o[name] for name in architecture))
-    return Preset(spec, _preset.plan(base.plan, *(o[name] for name in training), n_genes), base.paper)
+    return Preset(spec, _preset.plan(base.plan, n_genes=n_genes, **{name: o[name] for name in training}), base.paper)
 
 
 def _counted(likelihood: Likelihood) -> Likelihood:

@@ -234,19 +234,22 @@ class FeedForwardDecoder(Decoder):
         Covariates also enter the read-out layers.
     residual
         Add the previous hidden layer to each hidden layer of the same width.
+    latent_block
+        Norm, activation and dropout of the latent, before the first layer.
     nonnegative
         Use the absolute values of the mean's read-out weights, so that gene loadings are nonnegative.
     """
 
     def __init__(
         self, ends: Ends, widths: tuple[int, ...], block: Block, *, readout_covariates: bool = True, residual: bool = False,
-        nonnegative: bool = False,
+        latent_block: bool = False, nonnegative: bool = False,
     ) -> None:  # fmt: skip
         steps, n_design = (ends.n_latent, *widths), ends.n_design
         up = [Dense(a, b, n_design, ends.rng) for a, b in pairwise(steps)]
         n_out = n_design if readout_covariates else 0
         super().__init__({name: Dense(steps[-1], ends.data.n_genes, n_out, ends.rng) for name in ends.readouts})
         self.mean, self.residual, self.nonnegative = ends.readouts[0], residual, nonnegative
+        self.latent_block = block(ends.n_latent) if latent_block else None
         self.blocks = cast(list[NormActDrop], nn.ModuleList(block(width) for width in widths))
         self.up = cast(list[Dense], nn.ModuleList(up))
 
@@ -256,9 +259,12 @@ class FeedForwardDecoder(Decoder):
         return weight.abs() if self.nonnegative else weight
 
     def latent_weights(self) -> Tensor:
+        if self.latent_block is not None:
+            raise ConfigError("the latent passes a norm and an activation before it is decoded. Set latent_block to False.")
         return self.up[0].weight if len(self.up) else self.loadings()
 
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        z = z if self.latent_block is None else self.latent_block(z, rng)
         for i, (layer, block) in enumerate(zip(self.up, self.blocks, strict=True)):
             out = block(layer(z, design), rng)  # (cells, width)
             z = out + z if self.residual and i and out.shape == z.shape else out

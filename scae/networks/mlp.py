@@ -37,6 +37,9 @@ class MLP(Network):
     )
     n_decoders: int = option("number of decoders; losses and means are averaged over them (Tran 2021)", default=1, low=1)
     residual: bool = option("residual connections between hidden layers of equal width (He 2016)", default=False)
+    latent_block: bool = option(
+        "norm, activation and dropout of the latent before it is decoded, as of a hidden layer (Eraslan 2019)", default=False
+    )
     nonnegative: bool = option("nonnegative weights of the mean's read-out layer (Seninge 2021)", default=False)
 
     def encoder(self, ends: Ends) -> Encoder:
@@ -53,6 +56,7 @@ class MLP(Network):
             self._block,
             readout_covariates=self.readout_covariates or not widths,  # a linear decoder has no hidden layer for them
             residual=self.residual,
+            latent_block=self.latent_block,
             nonnegative=self.nonnegative,
         )
 

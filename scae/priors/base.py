@@ -62,6 +62,10 @@ class Prior(ABC):
         """
         return (normal_log_prob(z, mean, sd).sum(1) - self.log_prob(weights, z, encoded, cells))[:, None]
 
+    def penalty(self, weights: nn.Module, z: Tensor, cells: Cells) -> Tensor:
+        """What the loss has beside the KL ``(cells,)``, nats, at draws ``(cells, dim)``; nothing by default."""
+        return z.new_zeros(len(z))
+
     def kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """KL(N(mean, sd²) ‖ prior) ``(cells,)``, nats: the sum of :meth:`kl_parts`."""
         return self.kl_parts(weights, mean, sd, z, encoded, cells).sum(1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..keys import DataSpec
-from ..parts import part
+from ..parts import option, part
 from ..records import Cells, Encoded
 from .base import Components, Prior, Sample, components, mixture_log_prob, normal_kl, normal_log_prob
 
@@ -33,6 +33,8 @@ class LabelNormal(Prior):
     10
     """
 
+    classification: float = option("weight of −log p(label | latent) of labelled cells in the loss", default=1.0, low=0.0)
+
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         if not data.labels:
             raise ConfigError("prior 'label_normal' needs cell labels. Name their obs column, for example label_key='cell_type'.")
@@ -46,6 +48,18 @@ class LabelNormal(Prior):
             share = weights.get_buffer("share")
             seen = torch.bincount(label[label >= 0], minlength=len(share)) + 0.5  # + 0.5: no label has probability zero
             share.copy_(seen / seen.sum())
+
+    def log_posterior(self, weights: nn.Module, z: Tensor) -> Tensor:
+        """log p(label | z) ``(cells, labels)`` of latents ``(cells, dim)`` by Bayes' rule."""
+        mean, sd = components(weights)
+        joint = normal_log_prob(z[:, None], mean, sd).sum(2) + weights.get_buffer("share").log()
+        return joint.log_softmax(1)
+
+    def penalty(self, weights: nn.Module, z: Tensor, cells: Cells) -> Tensor:
+        if cells.label is None or not self.classification:
+            return super().penalty(weights, z, cells)
+        own = self.log_posterior(weights, z).gather(1, cells.label.clamp_min(0)[:, None])[:, 0]
+        return torch.where(cells.label >= 0, -self.classification * own, 0.0)
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         mean, sd = components(weights)

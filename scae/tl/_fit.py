@@ -13,6 +13,7 @@ import torch
 from anndata import AnnData
 
 from .. import presets
+from ..calibration import sd_scale
 from ..checkpoint import Checkpoints
 from ..environment import environment, fingerprint
 from ..errors import ConfigError, OutputError
@@ -146,6 +147,7 @@ def fit_preset(
         "random_state": seed,
         "environment": environment(rng.device),
         "latent_sha256": fingerprint(latent(model, source, rows=np.arange(min(len(source), _HASHED)))[0]),
+        "sd_scale": sd_scale(model, source, seed=seed),
     }
     return model, source
 

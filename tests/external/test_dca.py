@@ -75,7 +75,8 @@ def test_a_call_without_options_is_the_preset():
     made, base = preset(), scae.presets.find("dca")
     network = replace(base.spec.network, decoder_hidden=(64,))  # the encoder's mirrored, spelled out
     assert made.spec == replace(base.spec, network=network)
-    assert made.plan == replace(base.plan, clip=1000.0)  # at five per gene, which is never reached
+    assert made.plan == replace(base.plan, clip=1000.0, eps=made.plan.eps)
+    assert made.plan.eps == pytest.approx(base.plan.eps / 10, rel=0.01)  # of 200 genes, not of 2,000
 
 
 @pytest.mark.parametrize("ae_type", _preset.AE_TYPES)
