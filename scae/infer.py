@@ -120,6 +120,8 @@ def denoised(
 
     def read(counts: Counts, cells: Cells) -> Tensor:
         target = _target(cells, library_size if kind in ("rate", "log_mean") else None, batch)
+        if counts.missing is not None and kind in ("mean", "sample"):
+            target = _whole(model, counts, cells, target, counts.missing)
         if kind == "sample":
             return _drawn(model, counts, cells, target, rng)
         return _expected(model, counts, cells, target, scale, n_samples, rng)
@@ -135,6 +137,14 @@ def _target(cells: Cells, library_size: float | None, batch: int | None) -> Cell
     if batch is not None:
         cells = replace(cells, batch=cells.covariates.new_full((len(cells),), batch))
     return cells
+
+
+def _whole(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, missing: Tensor) -> Cells:
+    """At the exposure with the missing genes, if the measured ones have the share of all molecules that the model predicts."""
+    p = model.decode(model.encode(counts, cells).z, counts, target)
+    mean = model.counts(model.spec.likelihood.mean(p), target)
+    share = mean[:, ~missing].sum(1, keepdim=True) / mean.sum(1, keepdim=True)
+    return replace(target, library=target.library / share.clamp_min(torch.finfo(share.dtype).tiny))
 
 
 def _drawn(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, rng: torch.Generator) -> Tensor:

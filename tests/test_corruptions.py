@@ -165,6 +165,19 @@ def test_a_query_that_lacks_genes_is_one_in_which_they_are_hidden(told, model):
 
 
 @pytest.mark.filterwarnings("ignore:255 of")
+def test_the_measured_genes_keep_their_total_beside_those_that_a_query_lacks(told):
+    """What is expected of all genes at the total of some of them would be too small."""
+    adata = real_counts()
+    lacking = np.arange(adata.n_vars) % 3 == 0
+    some = adata[:, ~lacking].copy()
+    scae.tl.denoise(some, told, key_added="mean")
+    np.testing.assert_allclose(some.layers["mean"].sum(1), np.asarray(some.X.sum(1)).ravel(), rtol=1e-4)
+    scae.tl.denoise(some, told, genes=list(adata.var_names), key_added="all")
+    of_hidden = some.obsm["all"].to_numpy()[:, lacking].sum() / adata.X[:, lacking].sum()
+    assert of_hidden == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.filterwarnings("ignore:255 of")
 def test_genes_that_a_query_lacks_are_denoised_too(told):
     adata = real_counts()
     lacking = np.arange(adata.n_vars) % 3 == 0

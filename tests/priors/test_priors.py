@@ -223,6 +223,21 @@ def test_a_fit_with_each_prior_embeds_and_comes_back(prior, bottleneck, tmp_path
     assert np.array_equal(scae.tl.score(adata, back, n_samples=2), scae.tl.score(adata, model, n_samples=2))
 
 
+def test_cells_without_a_label_get_theirs_by_bayes_rule():
+    """Half of the labels are hidden; the commonest label alone would be right in a quarter of these cells."""
+    adata = scae.datasets.pbmc68k_reduced()
+    hidden = np.arange(adata.n_obs) % 2 == 0
+    adata.obs["told"] = adata.obs["bulk_labels"].astype(object).mask(hidden)
+    right, rule = {}, LabelNormal().log_posterior
+    for weight in (0.0, 10.0):
+        spec = ModelSpec(bottleneck=Gaussian(dim=10, prior=LabelNormal(classification=weight)))
+        model = scae.tl.embed(adata, spec, label_key="told", plan=TrainPlan(min_steps=300), device="cpu")
+        p = rule(model.bottleneck, torch.from_numpy(adata.obsm["X_scae"])).exp().detach().numpy()
+        np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+        right[weight] = (np.array(model.data.labels)[p.argmax(1)] == adata.obs["bulk_labels"])[hidden].mean()
+    assert right[10.0] > max(0.6, right[0.0])
+
+
 def test_labels_are_read_from_their_column():
     """Missing and new ones are unknown, in a fit and in a query; a query without the column has none that is known."""
     adata, spec = real_counts(), ModelSpec(bottleneck=Gaussian(dim=3, prior=LabelNormal()))
