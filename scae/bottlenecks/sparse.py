@@ -26,6 +26,7 @@ class Sparse(Bottleneck):
 
     dim: int = option("size of the latent", default=64, low=1)
     weight: float = option("L1 penalty, nats per unit of activation", default=0.1, low=0.0)
+    k: int | None = option("greatest number of active units in a cell (none: any)", default=None, low=1)
 
     @property
     def n_stats(self) -> int:
@@ -39,6 +40,9 @@ class Sparse(Bottleneck):
         rng: torch.Generator | None,
     ) -> Latent:
         z = encoded.stats.relu()  # (cells, dim)
+        if self.k is not None and self.k < self.dim:
+            largest = z.topk(self.k, 1)
+            z = torch.zeros_like(z).scatter(1, largest.indices, largest.values)
         active = (z > 0).to(z.dtype).mean()
         return point(z)._replace(penalty=self.weight * z.sum(1), history={"active": active})
 
