@@ -102,14 +102,14 @@ def test_so_on_real_cells(k, epochs, rounds):
 
 
 SOLVED = TrainPlan(epochs=0, held_out=0.0)
+PCA = {"network": Linear(start="pca"), "bottleneck": Deterministic(3), "likelihood": GaussianLikelihood()}
 
 
 def solved(levels: int = 0, **options) -> tuple[Autoencoder, CountMatrix]:
     """A model in float64 that is solved for, and its 60 cells of 25 genes."""
     source = matrix_of(counts_like(np.random.default_rng(0), 60, 25, mean=3.0), levels=levels, dtype=np.float64)
-    parts = {"network": Linear(start="pca"), "bottleneck": Deterministic(3), "likelihood": GaussianLikelihood()}
     rng = torch.Generator().manual_seed(0)
-    model = Autoencoder(ModelSpec(**parts | options), data_of(25, levels=levels), rng).double()
+    model = Autoencoder(ModelSpec(**PCA | options), data_of(25, levels=levels), rng).double()
     history = fit(model, source, SOLVED, rng)
     assert [row["step"] for row in history.rows] == [0]
     assert history.rows[0]["loss"] == pytest.approx(score(model, source).mean(), rel=1e-6)
@@ -136,9 +136,8 @@ def test_what_is_solved_for_is_the_least_loss(transform, levels, sd):
         model(counts, cells, torch.Generator()).total.mean().backward()
         assert max(float(p.grad.abs().max()) for p in model.parameters()) < 1e-6
     rest = ((x - made) ** 2).mean(0)
-    np.testing.assert_allclose(
-        model.heads.free["log_sd"].exp().detach() ** 2, rest if sd == "gene" else rest.mean(), rtol=1e-9, atol=1e-8
-    )
+    variance = model.heads.free["log_sd"].exp().detach() ** 2
+    np.testing.assert_allclose(variance, rest if sd == "gene" else rest.mean(), rtol=1e-9, atol=1e-8)
 
 
 def test_a_t_distribution_starts_with_the_variance_of_the_residuals():
@@ -193,9 +192,7 @@ def test_steps_go_on_from_what_was_solved_for(pbmc):
 )
 def test_models_that_are_no_pca_are_not_solved_for(options, said):
     with pytest.raises(ConfigError, match=f"start is 'pca', but {said}.*start 'random'"):
-        ModelSpec(
-            **{"network": Linear(start="pca"), "bottleneck": Deterministic(3), "likelihood": GaussianLikelihood()} | options
-        )
+        ModelSpec(**PCA | options)
 
 
 def test_a_plan_without_steps_needs_a_model_that_is_solved_for(pbmc):

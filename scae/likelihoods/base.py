@@ -74,7 +74,7 @@ class Likelihood(ABC):
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
         """Starting values by name, ``(genes,)``, or ``(1,)`` for a shared parameter; the others start at zero."""
 
-    def start_spread(self, residual: Tensor) -> dict[str, Tensor]:
+    def start_spread(self, residual: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """Starting values, as in :meth:`start`, from the mean squared residual ``(genes,)`` of means that are not constant."""
         return {}
 

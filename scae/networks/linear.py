@@ -16,6 +16,8 @@ from ..parts import option, part
 from ..records import Counts, EncoderInput
 from .base import Decoder, Encoder, Ends, FeedForwardDecoder, FeedForwardEncoder, Network
 
+STARTS = ("random", "pca")
+
 
 @part("network", "linear")
 class Linear(Network):
@@ -33,9 +35,7 @@ class Linear(Network):
     """
 
     nonnegative: bool = option("nonnegative gene loadings: a factor can only increase expression (Seninge 2021)", default=False)
-    start: str = option(
-        "weights before the first step: random, or principal components", default="random", choices=("random", "pca")
-    )
+    start: str = option("weights before the first step: random, or principal components", default="random", choices=STARTS)
 
     @property
     def solves(self) -> bool:  # type: ignore[override]
@@ -50,9 +50,7 @@ class Linear(Network):
         elif not likelihood.on_input:
             fault = f"the likelihood is {likelihood}; allowed: one of the encoder's input, such as 'gaussian' or 'student'"
         elif not bottleneck.is_linear:
-            fault = (
-                f"the bottleneck is {bottleneck}; allowed: one that leaves the encoder's output as it is, such as 'deterministic'"
-            )
+            fault = f"the bottleneck is {bottleneck}; allowed: one that hands on the encoder's output, such as 'deterministic'"
         if fault:
             raise ConfigError(f"network 'linear': start is 'pca', but {fault}. Change it, or use start 'random'.")
 
@@ -63,7 +61,8 @@ class Linear(Network):
         return FeedForwardDecoder(ends, (), _no_hidden, nonnegative=self.nonnegative)
 
     def solve(self, encoder: Encoder, decoder: Decoder, seen: EncoderInput, design: Tensor | None, seed: int) -> Tensor:
-        first, readout = cast(FeedForwardEncoder, encoder).first, cast(FeedForwardDecoder, decoder).readouts["mean"]
+        first, decoder = cast(FeedForwardEncoder, encoder).first, cast(FeedForwardDecoder, decoder)
+        readout = decoder.readouts[decoder.mean]
         given = np.ones((len(seen.counts), 1 if design is None else 1 + design.shape[1]))
         if design is not None:
             given[:, 1:] = design.cpu()
