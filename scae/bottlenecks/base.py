@@ -28,7 +28,7 @@ class Bottleneck(ABC):
 
     dim: int
     n_samples: int = 1  # draws per cell in the loss
-    is_linear: bool = False  # whether the latent is the encoder's output, and goes to the decoder, as it is
+    is_identity: bool = False  # whether the latent is the encoder's output, and goes to the decoder, as it is
 
     @property
     @abstractmethod

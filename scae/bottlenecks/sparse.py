@@ -35,8 +35,8 @@ class Sparse(Bottleneck):
 
     A large penalty makes few units active, but also shrinks them. With ``k``, only the k greatest of each cell are kept, as they
     are (Makhzani & Frey 2013, doi:10.48550/arXiv.1312.5663). A unit that is never among them would not learn, so training begins
-    with all units, and their number falls to k over the first ``anneal`` steps, by the same factor each. Losses of cells that
-    are not trained on are taken with k units throughout.
+    with all units, and their number falls to k over the first ``anneal`` steps, by the same factor each; leave the fit as many
+    steps again. Losses of held-out cells are taken with k units throughout.
 
     A norm layer in the decoder would undo the scale of the latent and with it the penalty. Use a linear decoder
     (``MLP(decoder_hidden=())``), whose columns are then gene programmes, or ``norm="none"``. The training history has the share

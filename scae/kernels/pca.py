@@ -100,7 +100,8 @@ def _gram(x: sp.csr_matrix, v: NDArray) -> NDArray[np.float64]:
     """``x.T @ x @ v`` in one pass over a sparse matrix, summed in float64 whatever its dtype."""
     cuts = np.linspace(0, x.shape[0], _PARTS + 1).astype(np.int64)
     parts = np.zeros((_PARTS, x.shape[1]))
-    threads.run(_add_gram, _PARTS, cuts, x.indptr, x.indices, x.data, v, parts, work=x.nnz)
+    column = x.indices.view(f"u{x.indices.itemsize}")  # no index is tested for being negative, which costs a sixth of the time
+    threads.run(_add_gram, _PARTS, cuts, x.indptr, column, x.data, v, parts, work=x.nnz)
     return parts.sum(0)
 
 

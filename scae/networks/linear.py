@@ -49,7 +49,7 @@ class Linear(Network):
             fault = "nonnegative is True; allowed: False"
         elif not likelihood.on_input:
             fault = f"the likelihood is {likelihood}; allowed: one of the encoder's input, such as 'gaussian' or 'student'"
-        elif not bottleneck.is_linear:
+        elif not bottleneck.is_identity:
             fault = f"the bottleneck is {bottleneck}; allowed: one that hands on the encoder's output, such as 'deterministic'"
         if fault:
             raise ConfigError(f"network 'linear': start is 'pca', but {fault}. Change it, or use start 'random'.")
