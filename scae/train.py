@@ -14,7 +14,7 @@ from .errors import ConfigError, CountsError, DivergenceError, Interrupted
 from .history import History
 from .model import Autoencoder
 from .ops.device import thread_count
-from .parts import to_dict
+from .parts import label, to_dict
 from .plan import TrainPlan
 from .records import Cells, Counts
 from .run import Run, mean_loss, under
@@ -73,8 +73,8 @@ def fit(
     """
     if not plan.epochs and not model.spec.network.solves:
         raise ConfigError(
-            f"the plan takes no step (epochs is 0), but the weights of {model.spec.network} start at random; allowed: at least 1 "
-            "epoch. Only network 'linear' with start 'pca' is solved for before the first step."
+            f"the plan takes no step (epochs is 0), but the weights of {label(type(model.spec.network))} start at random; "
+            "allowed: at least 1 epoch. Only network 'linear' with start 'pca' is solved for before the first step."
         )
     about = None if checkpoints is None else _about(model, source, plan, rng)
     train, held, left_out = _split(source, plan, rng)

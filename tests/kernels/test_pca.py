@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from helpers import PEAK, run_python
 from scipy.linalg import subspace_angles
 
 from scae import threads
@@ -59,3 +60,18 @@ def test_no_bit_depends_on_the_number_of_threads():
         together = components(x, one, 5)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(alone, together, strict=True))
     assert components(x, one, 5, seed=1).axes.tobytes() != alone.axes.tobytes()
+
+
+def test_no_dense_matrix_is_made():
+    """20,000 rows and columns, of which a dense copy would take 3.2 GB."""
+    code = f"""
+import numpy as np, scipy.sparse as sp
+from scae.kernels.pca import components
+rng = np.random.default_rng(0)
+row, column = rng.integers(0, 20_000, (2, 400_000))
+x = sp.csr_matrix((rng.gamma(1.0, size=row.size), (row, column)), (20_000, 20_000))
+before = {PEAK}
+components(x, np.ones((20_000, 1)), 3)
+print({PEAK} - before)
+"""
+    assert int(run_python(code)) < 3e8
