@@ -47,6 +47,9 @@ class ModelSpec:
     bottleneck: Bottleneck = option("what the latent is", default=Gaussian(), kind="bottleneck")
     likelihood: Likelihood = option("distribution of the counts", default=NB(), kind="likelihood")
 
+    def __post_init__(self) -> None:
+        self.network.check(self.likelihood, self.bottleneck)
+
     @property
     def needs(self) -> set[str]:
         """What the parts must know beside counts and covariates, see :func:`scae.parts.part`."""
@@ -79,6 +82,13 @@ class Autoencoder(nn.Module):
     def start(self, stats: GeneStatistics) -> None:
         """Start the input's scale and the likelihood's parameters at what the training cells say."""
         self.heads.start(self.spec.likelihood.start(self.input.start(stats)))
+
+    @torch.no_grad()
+    def solve_network(self, counts: Counts, cells: Cells, seed: int) -> None:
+        """Solve for the weights of a network with ``solves`` on all training cells, as they are without corruption."""
+        seen, design = self.input.observed(counts, cells), self.covariates(cells)
+        residual = self.spec.network.solve(self.encoder, self.heads.decoders[0], seen, design, seed)
+        self.heads.start(self.spec.likelihood.start_spread(residual))
 
     @torch.no_grad()
     def start_bottleneck(self, some: Callable[[int], tuple[Counts, Cells]], rng: torch.Generator) -> None:

@@ -20,10 +20,10 @@ class TrainPlan:
     """How to train: every schedule is a share of the planned steps, so that it ends with the fit whatever the data's size.
 
     The planned steps are ``epochs`` passes over the training cells, but at least ``min_steps`` (as far as
-    ``max_epochs`` passes reach) and at most ``max_steps``.
+    ``max_epochs`` passes reach) and at most ``max_steps``. With ``epochs=0`` there is no step, see :class:`scae.networks.Linear`.
     """
 
-    epochs: int = option("passes over the training cells", default=20, low=1)
+    epochs: int = option("passes over the training cells (0: no step, for weights that are solved for)", default=20, low=0)
     min_steps: int = option("least number of steps, for small data", default=1500, low=1)
     max_epochs: int | None = option("passes that ``min_steps`` may come to at the most (none: any)", default=None, low=1)
     max_steps: int | None = option("greatest number of steps, for large data (none: any)", default=20_000, low=1)
@@ -54,6 +54,8 @@ class TrainPlan:
     checks: int = option("times that the held-out loss is taken, at most once an epoch", default=50, low=1)
 
     def planned_steps(self, n_batches: int) -> int:
+        if not self.epochs:
+            return 0
         least = self.min_steps if self.max_epochs is None else min(self.min_steps, self.max_epochs * n_batches)
         steps = max(self.epochs * n_batches, least, 1)
         return steps if self.max_steps is None else min(steps, self.max_steps)

@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from .checkpoint import State
 from .errors import DivergenceError
 from .health import Health
 from .history import History, Meter
-from .infer import latent, losses
+from .infer import each_block, latent, losses
 from .model import Autoencoder
 from .plan import OPTIMIZERS, TrainPlan
 from .records import Loss
@@ -72,7 +73,10 @@ class Run:
         with tqdm(total=self.planned, initial=self.step, unit="step", disable=not shown, leave=False) as bar:
             while not self.done:
                 try:
-                    self._step()
+                    if self.planned:
+                        self._step()
+                    else:
+                        self._look()
                     if self.step % self.every == 0 or self.step == self.planned:
                         row = self._check()
                         bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
@@ -111,6 +115,12 @@ class Run:
         self.weights.update(step)
         self.meter.add(loss)
         self.step += 1
+
+    def _look(self) -> None:
+        """Take the losses of all training cells where the plan takes no step."""
+        self.history.stopped = "no step planned"
+        for _, loss in each_block(self.model, self.source, partial(self.model, rng=self.rng, corrupt=True), rows=self.train):
+            self.meter.add(loss)
 
     def _where(self) -> str:
         return f"step {self.step + 1} of {self.planned} (epoch {self.step // self.n_batches + 1})"

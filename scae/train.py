@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from .checkpoint import Checkpoints, fingerprint
-from .errors import CountsError, DivergenceError, Interrupted
+from .errors import ConfigError, CountsError, DivergenceError, Interrupted
 from .history import History
 from .model import Autoencoder
 from .ops.device import thread_count
-from .parts import to_dict
+from .parts import label, to_dict
 from .plan import TrainPlan
 from .records import Cells, Counts
 from .run import Run, mean_loss, under
@@ -68,7 +68,14 @@ def fit(
         and ``error.model`` is the model with the best weights so far.
     CheckpointError
         If the checkpoints are of another fit.
+    ConfigError
+        If the plan takes no step and the weights would stay random.
     """
+    if not plan.epochs and not model.spec.network.solves:
+        raise ConfigError(
+            f"the plan takes no step (epochs is 0), but the weights of {label(type(model.spec.network))} start at random; "
+            "allowed: at least 1 epoch. Only network 'linear' with start 'pca' is solved for before the first step."
+        )
     about = None if checkpoints is None else _about(model, source, plan, rng)
     train, held, left_out = _split(source, plan, rng)
     saved = None if checkpoints is None or about is None else checkpoints.load(about)
@@ -118,6 +125,9 @@ def _start(model: Autoencoder, source: CountMatrix, train: NDArray[np.int64], rn
         return counts.to(rng.device), cells.to(rng.device)
 
     model.start(source.statistics(train, model.input.transform, model.input.n_groups))
+    if model.spec.network.solves:
+        counts, cells = source.take(train)
+        model.solve_network(counts.to(rng.device), cells.to(rng.device), rng.initial_seed())
     model.start_bottleneck(some, rng)
 
 

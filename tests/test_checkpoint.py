@@ -15,7 +15,7 @@ import pytest
 import torch
 from helpers import ROOT, counts_like, data_of, matrix_of, same_weights
 
-from scae.bottlenecks import VQ, Gaussian, Hierarchical, SparseKL
+from scae.bottlenecks import VQ, Gaussian, Hierarchical, Sparse, SparseKL
 from scae.checkpoint import Checkpoints
 from scae.corruptions import Thinning
 from scae.errors import CheckpointError, Interrupted
@@ -32,6 +32,7 @@ SPECS = {
     "batch norm": ModelSpec(network=replace(MLP8, norm="batch"), bottleneck=Gaussian(dim=3)),
     "vq": ModelSpec(network=MLP8, bottleneck=VQ(dim=3, n_codes=5)),
     "vamp": ModelSpec(network=MLP8, bottleneck=Gaussian(dim=3, prior=Vamp(n_components=4))),
+    "k-sparse": ModelSpec(network=MLP8, bottleneck=Sparse(dim=8, weight=0.0, k=4, anneal=20)),
     "sparse_kl": ModelSpec(network=MLP8, bottleneck=SparseKL(dim=3)),
     "hierarchical": ModelSpec(network=MLP8, bottleneck=Hierarchical(dim=3, top_dims=(2,))),
 }

@@ -312,8 +312,8 @@ def test_options_win_over_the_file(tmp_path):
     with pytest.raises(SystemExit):
         command_line("--config", str(file), "--preset", "dca")
     assert preset_from(command_line()) == presets.find("vae")
-    file.write_text('{"plan": {"epochs": 0}}')
-    with pytest.raises(ConfigError, match=r"model\.json: plan\.epochs is 0; allowed: at least 1\."):
+    file.write_text('{"plan": {"epochs": -1}}')
+    with pytest.raises(ConfigError, match=r"model\.json: plan\.epochs is -1; allowed: at least 0\."):
         preset_from(command_line("--config", str(file)))
 
 

@@ -31,6 +31,7 @@ class Bottleneck(ABC):
     dim: int
     n_samples: int = 1  # draws per cell in the loss
     beta: float = 1.0  # weight of the KL term in the loss
+    is_identity: bool = False  # whether the latent is the encoder's output, and goes to the decoder, as it is
 
     @property
     @abstractmethod

@@ -31,6 +31,7 @@ class Contractive(Bottleneck):
     weights: use ``network="tied"``.
     """
 
+    is_identity = True
     dim: int = option("size of the latent", default=32, low=1)
     weight: float = option("weight of the squared Jacobian norm in the loss", default=0.1, low=0.0)
     method: str = option("one random probe, or exact: one pass per latent dimension", default="probe", choices=METHODS)

@@ -14,6 +14,7 @@ from .base import Bottleneck, point
 class Deterministic(Bottleneck):
     """Plain autoencoder: a latent without noise or cost (Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647)."""
 
+    is_identity = True
     dim: int = option("size of the latent", default=32, low=1)
 
     @property

@@ -74,6 +74,10 @@ class Likelihood(ABC):
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
         """Starting values by name, ``(genes,)``, or ``(1,)`` for a shared parameter; the others start at zero."""
 
+    def start_spread(self, residual: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Starting values, as in :meth:`start`, from the mean squared residual ``(genes,)`` of means that are not constant."""
+        return {}
+
     @abstractmethod
     def dist(self, p: Parameters) -> Distribution:
         """The distribution, with batch shape ``(cells,)`` and event shape ``(genes,)``."""
@@ -162,6 +166,7 @@ LINKS = {
 DISPERSIONS = {"gene": GENE, "gene-cell": CELL_GENE, "gene-batch": GENE_BATCH}
 _LOG_THETA = (-13.8, 18.4)  # θ from 1e-6 (almost all zeros) to 1e8 (practically Poisson)
 SCALES = {"gene": GENE, "shared": SHARED}
+_LOG_SD = (-10.0, 10.0)
 
 
 def log_theta(p: Parameters) -> Tensor:
@@ -178,7 +183,13 @@ def gamma_poisson(mu: Tensor, theta: Tensor, rng: torch.Generator) -> Tensor:
 
 def log_sd(p: Parameters) -> Tensor:
     """Log standard deviation, clamped to avoid overflow."""
-    return p["log_sd"].clamp(-10.0, 10.0)
+    return p["log_sd"].clamp(*_LOG_SD)
+
+
+def log_sd_of(residual: Tensor, axis: str) -> Tensor:
+    """Log of the root mean squared residual, of each gene or shared, from mean squared residuals ``(genes,)``."""
+    mean = residual if axis == GENE else residual.mean(0, keepdim=True)
+    return (mean.log() / 2).clamp(*_LOG_SD)
 
 
 # ---- distributions of counts given their total

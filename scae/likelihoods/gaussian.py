@@ -9,7 +9,7 @@ from torch.distributions import Distribution, Independent, Normal
 from ..ops.gaussian import gaussian_nll
 from ..parts import option, part
 from ..records import Counts, EncoderInput, GeneStatistics
-from .base import CELL_GENE, SCALES, Likelihood, Parameters, log_sd
+from .base import CELL_GENE, SCALES, Likelihood, Parameters, log_sd, log_sd_of
 
 
 @part("likelihood", "gaussian")
@@ -28,6 +28,9 @@ class GaussianLikelihood(Likelihood):
 
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
         return {"mean": stats.input_mean.mean(0) if self.on_input else stats.mean}
+
+    def start_spread(self, residual: Tensor) -> dict[str, Tensor]:
+        return {"log_sd": log_sd_of(residual, SCALES[self.sd])}
 
     def dist(self, p: Parameters) -> Distribution:
         return Independent(Normal(self._location(p), log_sd(p).exp(), validate_args=False), 1)

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent, StudentT
 
 from ..parts import option, part
 from ..records import GeneStatistics
-from .base import CELL_GENE, SCALES, SHARED, Likelihood, Parameters, log_sd
+from .base import CELL_GENE, SCALES, SHARED, Likelihood, Parameters, log_sd, log_sd_of
 
 _START = 8.0  # initial degrees of freedom if they are learned
 
@@ -34,6 +34,10 @@ class Student(Likelihood):
     def start(self, stats: GeneStatistics) -> dict[str, Tensor]:
         learned = {"df": stats.mean.new_tensor([math.log(_START - 2)])} if self.df is None else {}
         return {"mean": stats.input_mean.mean(0), **learned}
+
+    def start_spread(self, residual: Tensor) -> dict[str, Tensor]:
+        df = _START if self.df is None else self.df
+        return {"log_sd": log_sd_of(residual * (df - 2) / df, SCALES[self.sd])}  # the variance is scale² df / (df − 2)
 
     def _df(self, p: Parameters) -> Tensor:
         if self.df is None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -133,6 +133,7 @@ class Network(ABC):
     """An architecture: a value that creates encoders and decoders."""
 
     n_decoders: int = 1  # each decodes its own draw of the latent; losses and means are averaged
+    solves: bool = False  # whether :meth:`solve` gives the weights before the first step, so that a plan may take none
     covariate_embedding: int = 0  # length of the vector learned per level of a categorical covariate; 0: one-hot
 
     @abstractmethod
@@ -142,6 +143,36 @@ class Network(ABC):
     @abstractmethod
     def decoder(self, ends: Ends, encoder: Encoder) -> Decoder:
         """A new decoder, which may share the weights of ``encoder``."""
+
+    def check(self, likelihood: Any, bottleneck: Any) -> None:  # noqa: B027
+        """Refuse parts with which this network makes no model.
+
+        Raises
+        ------
+        ConfigError
+            If there are such parts.
+        """
+
+    def solve(self, encoder: Encoder, decoder: Decoder, seen: EncoderInput, design: Tensor | None, seed: int) -> Tensor:
+        """Solve for the weights, where ``solves``, after biases and the input's scale have their starting values.
+
+        Parameters
+        ----------
+        encoder, decoder
+            What this network made.
+        seen
+            All training cells, as the encoder sees them.
+        design
+            ``(cells, n_design)``, covariates; None without any.
+        seed
+            Seed of whatever is drawn.
+
+        Returns
+        -------
+        Tensor
+            ``(genes,)``, mean squared difference between ``seen`` and what the decoder makes of it.
+        """
+        raise NotImplementedError(f"{self} is not solved for")
 
 
 class Covariates(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ..evaluate import FLOOR, Blocks, Split, deviance, null, row_blocks, split
+from ..kernels.pca import Components, components
 
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 _TARGET = 1e4  # total to which each cell is scaled before the logarithm
@@ -57,15 +57,14 @@ def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
     return _pca(outer.train, seed, best)(best), (best + 2) * outer.train.shape[1]
 
 
-def principal(counts: sp.csr_matrix, *, seed: int, max_rank: int) -> tuple[NDArray, Any]:
-    """PCA of log1p(CP10k) of sparse counts: scores ``(cells, rank)`` and the fitted scikit-learn PCA."""
-    from sklearn.decomposition import PCA
-
+def principal(counts: sp.csr_matrix, *, seed: int, max_rank: int) -> tuple[NDArray, Components]:
+    """PCA of log1p(CP10k) of sparse counts: scores ``(cells, rank)``, and axes and gene means."""
     total = np.asarray(counts.sum(1), np.float64).ravel()
     logged = counts.astype(np.float64)
     logged.data = np.log1p(logged.data / np.repeat(total, np.diff(logged.indptr)) * _TARGET)
-    fitted = PCA(max(1, min(max_rank, *(n - 1 for n in counts.shape))), svd_solver="arpack", random_state=seed)
-    return fitted.fit_transform(logged), fitted
+    rank = max(1, min(max_rank, *(n - 1 for n in counts.shape)))
+    found = components(logged, np.ones((counts.shape[0], 1)), rank, seed=seed)
+    return logged @ found.axes - found.effects @ found.axes, found
 
 
 def _pca(train: sp.csr_matrix, seed: int, max_rank: int = max(RANKS)) -> Callable[[int], Blocks]:
@@ -73,13 +72,13 @@ def _pca(train: sp.csr_matrix, seed: int, max_rank: int = max(RANKS)) -> Callabl
 
     PCA predicts mean logarithms, and exp of a mean logarithm is below the mean: each gene is rescaled to its observed total.
     """
-    scores, fitted = principal(train, seed=seed, max_rank=max_rank)
+    scores, found = principal(train, seed=seed, max_rank=max_rank)
     total = np.asarray(train.sum(1), np.float64).reshape(-1, 1)
     gene_total = np.asarray(train.sum(0), np.float64).ravel()
 
     def rates(rank: int) -> Iterator[tuple[slice, NDArray]]:
         for rows in row_blocks(train.shape[0]):
-            rate = np.expm1(np.maximum(scores[rows, :rank] @ fitted.components_[:rank] + fitted.mean_, 0))
+            rate = np.expm1(np.maximum(scores[rows, :rank] @ found.axes[:, :rank].T + found.effects, 0))
             yield rows, rate / np.maximum(rate.sum(1, keepdims=True), FLOOR) * total[rows]
 
     def at_rank(rank: int) -> Blocks:

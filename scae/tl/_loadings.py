@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from anndata import AnnData
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import ConfigError
 from ..model import Autoencoder
@@ -14,7 +17,8 @@ from ._writing import check_slots, note
 def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadings", overwrite: bool = False) -> None:
     """Write the gene loadings of a linear decoder to ``varm``.
 
-    A loading is the change of a gene's decoder output, before the link function, per unit of a latent dimension.
+    A loading is the change of a gene's decoder output, before the link function, per unit of a latent dimension as ``embed``
+    writes it.
 
     Parameters
     ----------
@@ -49,14 +53,32 @@ def loadings(adata: AnnData, model: Autoencoder, *, key_added: str = "scae_loadi
     require_fitted(model)
     check_slots(adata, ("varm", key_added), overwrite=overwrite)
     fitted_model, _ = fitted(adata, model, {})
-    decoders = fitted_model.heads.decoders
-    columns = decoders[0].latent_weights().detach().cpu().numpy()
-    if len(columns) != fitted_model.data.n_genes or len(decoders) > 1:
-        raise ConfigError(
-            f"the decoder of {fitted_model.spec.network} is not linear, so there are no loadings. Use the network 'linear', "
-            "or 'mlp' with decoder_hidden=()."
-        )
+    columns = _slopes(fitted_model)
     table = np.full((adata.n_vars, columns.shape[1]), np.nan, np.float32)
     table[adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))] = columns
     adata.varm[key_added] = table
     note(adata, fitted_model, f"varm[{key_added!r}]", verb="loadings")
+
+
+@torch.no_grad()
+def _slopes(model: Autoencoder) -> NDArray[np.float32]:
+    """The derivative ``(genes, dim)`` of the mean's read-out with respect to the latent.
+
+    Raises
+    ------
+    ConfigError
+        If it is not the same at two points, or there are several decoders.
+    """
+    decoder, bottleneck = model.eval().heads.decoders[0], model.spec.bottleneck
+    eye = torch.eye(bottleneck.dim, device=model.device)
+
+    def read(z: Tensor) -> Tensor:
+        return next(iter(decoder(bottleneck.to_decoder(z, decoder), None, None).values()))
+
+    here, there = (torch.func.jvp(read, (at,), (eye,))[1] for at in (torch.zeros_like(eye), eye - 0.5))  # (dim, genes) each
+    if len(model.decoders) > 1 or not torch.allclose(here, there):
+        raise ConfigError(
+            f"the decoder of {model.spec.network} is not linear, so there are no loadings. Use the network 'linear', "
+            "or 'mlp' with decoder_hidden=()."
+        )
+    return here.T.cpu().numpy()

@@ -91,6 +91,43 @@ def test_more_weight_is_fewer_units():
         scae.tl.fit(adata, ModelSpec(network=LINEAR_DECODER, bottleneck=Sparse(dim=8, weight=30.0)), plan=plan)
 
 
+def test_the_k_greatest_are_kept_as_they_are():
+    stats = normal(50, 12) + 0.3
+    bottleneck = Sparse(dim=12, k=3, weight=0.5)
+    weights = bottleneck.build(data_of(3), torch.Generator()).eval()
+    latent = latent_of(bottleneck, weights, stats)
+    rectified = np.maximum(stats.numpy(), 0)
+    third = np.sort(rectified, 1)[:, -3:][:, :1]
+    want = np.where(rectified >= third, rectified, 0)
+    assert 2 < (want > 0).sum(1).mean() <= 3, "some cells have fewer units above zero"
+    np.testing.assert_array_equal(latent.z, want)
+    np.testing.assert_allclose(latent.penalty, 0.5 * want.sum(1))
+    assert torch.equal(latent_of(Sparse(dim=12), weights, stats).z, stats.relu())
+
+
+def test_the_number_of_units_falls_by_the_same_factor_a_step_and_only_in_training():
+    stats, bottleneck = normal(9, 64).abs(), Sparse(dim=64, k=4, anneal=40)
+    weights, kept = bottleneck.build(data_of(3), torch.Generator()), []
+    for _ in range(60):
+        kept.append(int((latent_of(bottleneck, weights.train(), stats).z > 0).sum(1).unique()))
+        assert (latent_of(bottleneck, weights.eval(), stats).z > 0).sum(1).unique().tolist() == [4]
+        bottleneck.after_step(weights, latent_of(bottleneck, weights, stats), torch.Generator())
+    assert kept == [round(64 / 16 ** (min(step, 40) / 40)) for step in range(60)]
+
+
+def test_more_units_than_there_are_are_refused():
+    with pytest.raises(ConfigError, match=r"k is 9 and dim 8.*k ≤ dim"):
+        Sparse(dim=8, k=9)
+
+
+def test_the_preset_is_sparse(pbmc):
+    """At most 15 % of the units are active in a cell, also in cells that the model has not seen."""
+    model = scae.tl.embed(pbmc[:150].copy(), "sparse", plan=scae.TrainPlan(epochs=1, min_steps=20))
+    scae.tl.embed(pbmc, model)
+    share = (pbmc.obsm["X_scae"] > 0).mean(1)
+    assert 0 < share.min() <= share.max() <= 0.15
+
+
 def test_cost_of_a_rate_is_the_divergence_of_two_bernoullis():
     rates = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)
     one, two = Bernoulli(torch.tensor(0.2, dtype=torch.float64)), Bernoulli(rates)
