@@ -90,7 +90,7 @@ class Likelihood(ABC):
         """Whether values need not be whole numbers, if the encoder's input is a function of counts or not."""
         return self.takes_fractions or (self.on_input and not of_counts)
 
-    def require_molecules(self, asked: str) -> None:
+    def require_molecules(self, asked: str, otherwise: str = "") -> None:
         """Refuse what only a likelihood of molecules can say.
 
         Raises
@@ -101,7 +101,7 @@ class Likelihood(ABC):
         if not self.of_molecules:
             able = ", ".join(name for name, cls in of_kind("likelihood").items() if cls.of_molecules)  # type: ignore[attr-defined]
             raise ConfigError(
-                f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these, or use kind='mean'."
+                f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these{otherwise}."
             )
 
     def mean(self, p: Parameters) -> Tensor:

@@ -98,11 +98,11 @@ def denoise(
         kinds = ", ".join(map(repr, KINDS))
         raise ConfigError(f"{values}; allowed: kind {kinds}, a finite library_size above 0, a whole n_samples from 0.")
     if kind == "log_mean":
-        spec_of(model).likelihood.require_molecules("kind is 'log_mean'")
+        spec_of(model).likelihood.require_molecules("kind is 'log_mean'", ", or use kind='mean'")
     check_slots(adata, ("layers" if genes is None else "obsm", key_added), overwrite=overwrite)
     if genes is None:
         _check_memory(adata)
-    genes = None if genes is None else _listed(genes)
+    genes = None if genes is None else listed(genes)
     options = FitOptions.read(keywords)
     _check_names(adata, model, genes, at_batch, options.keys)
     drawn = kind == "sample" or n_samples > 0
@@ -147,7 +147,7 @@ def _check_memory(adata: AnnData) -> None:
         )
 
 
-def _listed(genes: str | Sequence[str]) -> list[str]:
+def listed(genes: str | Sequence[str]) -> list[str]:
     """Names of genes from any sequence; a lone string is one gene.
 
     Raises
