@@ -134,7 +134,7 @@ def _fractions(x: Any, name: str, v: _Values, fractions: bool, advice: Callable[
         yield Finding("error", f"{name} does not hold raw counts: {text}")
         return
     looks = f", and {name} looks log-normalised" if logs else ""
-    corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb'."
+    corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb' (except in cross_validate)."
     text = f"{share} (e.g. {v.example:.4g}){looks}. Pass raw counts. {advice()}{corrected}"
     yield Finding("error", f"{name} does not hold raw counts: {text}")
 

@@ -60,6 +60,7 @@ class Likelihood(ABC):
 
     on_input: bool = False  # it is a distribution of the encoder's input, not of counts
     takes_fractions: bool = False  # counts need not be whole numbers
+    of_presence: bool = False  # it is a distribution of presence or absence, so ``mean`` is a probability, not a count
     of_molecules: bool = False  # it is a distribution of molecule counts at an exposure, so ``mean_log1p`` is defined
 
     @abstractmethod
