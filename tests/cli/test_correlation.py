@@ -20,20 +20,8 @@ GENES = ["CD3D", "LYZ", "NKG7"]
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
 def test_the_table_is_that_of_python(h5ad, tmp_path, capsys, ending, separator):
     out = tmp_path / f"t.{ending}"
-    words = [
-        "correlation",
-        str(h5ad),
-        str(out),
-        "--genes",
-        *GENES,
-        "--n-samples",
-        "2",
-        "--n-permuted",
-        "4",
-        "--batch-key",
-        "batch",
-    ]
-    assert main([*words, "--random-state", "3", "--device", "cpu", "--json", *QUICK]) == 0
+    words = ["correlation", str(h5ad), str(out), "--genes", *GENES, "--n-samples", "2", "--n-permuted", "4"]
+    assert main([*words, "--batch-key", "batch", "--random-state", "3", "--device", "cpu", "--json", *QUICK]) == 0
     summary = json.loads(capsys.readouterr().out)
     table = pd.read_csv(out, sep=separator)
     plan = replace(scae.presets.find("denoiser").plan, min_steps=10, epochs=1)

@@ -8,11 +8,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import QUICK
+from helpers import QUICK, SHARED
 
 import scae
 from scae.errors import CategoryError, ConfigError, MissingKeyError
 from scae.infer import BLOCK
+from scae.kernels.greatest import is_lone_spike, two_greatest
+from scae.kernels.rows import Rows
 
 from .calls import denoised
 
@@ -111,6 +113,25 @@ def test_what_is_not_drawn_takes_no_seed(pbmc, model, kind):
 def test_the_seed_of_a_draw_is_checked(pbmc, model):
     with pytest.raises(ConfigError, match="random_state is -1"):
         scae.tl.denoise(pbmc, model, kind="sample", random_state=-1)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_draws_vary_as_the_counts_do_but_for_lone_spikes():
+    """The variance of a gene with a lone spike is that of one cell, which no model of the others predicts."""
+    ratio = {}
+    for choice in ("keep", "drop"):
+        adata = anndata.read_h5ad(SHARED / "pbmc3k.h5ad")
+        scae.pp.recipe(adata, lone_spikes=choice)
+        scae.tl.denoise(adata, layer="counts", kind="sample")
+        chosen = adata.var["highly_variable"].to_numpy()
+        counts, drawn = adata.layers["counts"][:, chosen].toarray(), adata.layers["denoised"][:, chosen]
+        lone = is_lone_spike(two_greatest(Rows.full(counts)))
+        ratio[choice] = pd.Series(drawn.var(0) / counts.var(0)).groupby(lone).median()
+        assert 700 < lone.sum() < 1100 if choice == "keep" else not lone.any()
+    assert ratio["keep"][True] < 0.5
+    assert 0.65 < ratio["drop"][False] < 1.25
+    assert ratio["drop"][False] > ratio["keep"][False]
 
 
 NAMES = {

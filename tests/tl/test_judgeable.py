@@ -36,7 +36,7 @@ def test_presence_and_fractions(pbmc):
     with pytest.raises(CountsError, match="0 or 1, which is presence"):
         scae.tl.cross_validate(pbmc, ["denoiser"], layer="present")
     pbmc.layers["corrected"] = pbmc.X * 0.7
-    with pytest.raises(CountsError, match="not whole.*except in cross_validate"):
+    with pytest.raises(CountsError, match=r"not whole.*except in cross_validate"):
         scae.tl.cross_validate(pbmc, scae.tl.grid("denoiser", likelihood=["quasi_nb"]), layer="corrected")
 
 
