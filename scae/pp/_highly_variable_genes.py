@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from ..errors import unknown
 from ._arguments import batches, need_flavor, need_lone_spikes, need_number, need_whole, refuse_backed_change
@@ -140,23 +140,16 @@ def highly_variable_genes(
     2
     """
     del chunksize
-    need_flavor(flavor)
-    if n_top_genes is not None:
-        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
-    need_whole("n_bins", n_bins, 1)
-    need_number("span", span, above=0, most=1)
-    need_lone_spikes(lone_spikes)
-    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
-    data = Ranked(x, adata.var_names, batches(adata.obs, batch_key))
-    of_logs = flavor in {"seurat", "cell_ranger"}
-    counts = _counts(adata, key_counts) if of_logs and lone_spikes == "drop" else x
+    n_top_genes = _checked(flavor, n_top_genes, n_bins, span, lone_spikes)
+    get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    batches(adata.obs, batch_key)
     if inplace:
         refuse_backed_change(adata, "highly_variable_genes", whole=subset)
     if subset and inplace:
         check_slots(adata)
-    lone = lone_spike_genes(counts) if lone_spikes == "drop" else None
-    if lone is not None:
-        data = data._replace(x=SomeGenes(x, ~lone), names=adata.var_names[~lone])
+    of_logs = flavor in {"seurat", "cell_ranger"}
+    lone = _lone(adata, key_counts if of_logs else layer) if lone_spikes == "drop" else None
+    data = _ranked(adata, layer, batch_key, lone)
     cutoff: Cutoffs | int | None = None
     if flavor in {"seurat_v3", "seurat_v3_paper"}:
         top = 2000 if n_top_genes is None else n_top_genes
@@ -190,12 +183,30 @@ def write_columns(var: pd.DataFrame, table: pd.DataFrame, columns: list[str]) ->
         var[name] = values.astype(np.float32) if name == "dispersions_norm" else values
 
 
-def _counts(adata: AnnData, key: str) -> Any:
-    """Return the layer of counts in which lone spikes are sought."""
-    if key not in adata.layers:
+def _checked(flavor: str, n_top_genes: int | None, n_bins: int, span: float, lone_spikes: str) -> int | None:
+    """Refuse values that are not allowed; return the number of genes to mark, if there is one."""
+    need_flavor(flavor)
+    if n_top_genes is not None:
+        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
+    need_whole("n_bins", n_bins, 1)
+    need_number("span", span, above=0, most=1)
+    need_lone_spikes(lone_spikes)
+    return n_top_genes
+
+
+def _lone(adata: AnnData, layer: str | None) -> NDArray[np.bool_]:
+    """Return which genes have a lone spike in ``X`` or a layer of counts."""
+    if layer is not None and layer not in adata.layers:
         hint = "lone_spikes='drop' looks at counts: name their layer with key_counts, or leave it out."
-        raise unknown("layer", key, adata.layers, hint=hint)
-    return get_rep(adata, "highly_variable_genes", layer=key, on_disk=True)
+        raise unknown("layer", layer, adata.layers, hint=hint)
+    return lone_spike_genes(get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True))
+
+
+def _ranked(adata: AnnData, layer: str | None, batch_key: str | None, lone: NDArray[np.bool_] | None) -> Ranked:
+    """Return the genes to rank."""
+    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    data = Ranked(x, adata.var_names, batches(adata.obs, batch_key))
+    return data if lone is None else data._replace(x=SomeGenes(x, ~lone), names=adata.var_names[~lone])
 
 
 def _cutoff(n_top_genes: int | None, *limits: float) -> Cutoffs | int:
