@@ -38,6 +38,8 @@ def denoise(
 ) -> Autoencoder:
     """Write each cell's expected counts to a layer, after fitting the model if it is not fitted; ``X`` stays as it is.
 
+    Denoised genes are correlated even if they are unrelated. For co-expression, use :func:`scae.tl.correlation`.
+
     Parameters
     ----------
     adata : AnnData
