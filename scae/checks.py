@@ -14,7 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
-from .findings import Finding, emptiness, is_counts, structure, values
+from .findings import Finding, emptiness, is_counts, lone_spikes, structure, values
 from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
@@ -151,6 +151,8 @@ def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple
         findings += values(x, name, fractions, lambda: _advice(adata, keys.layer))
     if report.ok:
         findings += emptiness(x)
+    if report.ok and not fractions:
+        findings += lone_spikes(x, adata.var_names)
     if not adata.var_names.is_unique:
         repeated = ", ".join(adata.var_names[adata.var_names.duplicated()][:3])
         text = f"gene names are not unique (e.g. {repeated}). Call adata.var_names_make_unique()."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from .errors import CountsError, MatrixError, ScaeError
 from .kernels import csr
 from .kernels.counts import LARGEST
+from .kernels.greatest import FACTOR, LEAST, is_lone_spike, merged, two_greatest
+from .kernels.rows import over_blocks
 
 _CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
 _ROUNDING = 1e-6  # relative distance from a whole number that arithmetic on counts may leave
@@ -131,7 +134,7 @@ def _fractions(x: Any, name: str, v: _Values, fractions: bool, advice: Callable[
         yield Finding("error", f"{name} does not hold raw counts: {text}")
         return
     looks = f", and {name} looks log-normalised" if logs else ""
-    corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb'."
+    corrected = "" if logs else " If these are corrected counts, use the likelihood 'quasi_nb' (except in cross_validate)."
     text = f"{share} (e.g. {v.example:.4g}){looks}. Pass raw counts. {advice()}{corrected}"
     yield Finding("error", f"{name} does not hold raw counts: {text}")
 
@@ -158,3 +161,24 @@ def emptiness(x: Any) -> Iterator[Finding]:
         empty = int((np.asarray(x.sum(axis=axis)).ravel() == 0).sum())
         if empty:
             yield Finding("warning" if axis else "note", f"{what} without counts: {empty}; {effect}.")
+
+
+def lone_spikes(x: Any, names: Sequence[str]) -> Iterator[Finding]:
+    """Findings on genes whose greatest count stands alone.
+
+    Parameters
+    ----------
+    x
+        A sound matrix of counts.
+    names
+        Names of the genes.
+    """
+    lone = np.flatnonzero(is_lone_spike(reduce(merged, over_blocks(x, lambda block, _: two_greatest(block)))))
+    if lone.size:
+        said = f"{lone.size} ({100 * lone.size / len(names):.1f} %), e.g. {', '.join(names[i] for i in lone[:3])}"
+        text = (
+            f"genes with a lone spike, a count of at least {LEAST} in one cell that is more than {FACTOR} times the second "
+            f"greatest of the gene: {said}. They rank high among variable genes, and their variance is that of one cell, which "
+            "may be of a rare type. scae.pp.recipe and scae.pp.highly_variable_genes leave them out with lone_spikes='drop'."
+        )
+        yield Finding("note", text)

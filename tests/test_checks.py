@@ -16,6 +16,8 @@ from scae import checks
 from scae.errors import ConfigError, CountsError, GenesError, MatrixError, MissingKeyError, ScaeError
 from scae.keys import KEYWORDS
 
+IN_MEMORY = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray, "csr array": sp.csr_array}
+
 
 def log_normalized(x) -> sp.csr_matrix:
     dense = x.toarray().astype(np.float64)
@@ -84,9 +86,21 @@ def test_empty_cells_are_a_warning_and_empty_genes_a_note(pbmc):
     x[2], x[:, 7] = 0, 0
     report = scae.check(pbmc)
     assert report.ok
-    assert [f.level for f in report.findings] == ["warning", "note"]
+    assert [f.level for f in report.findings if "without counts" in f.message] == ["warning", "note"]
     assert "cells without counts: 1" in str(report)
     assert "genes without counts: 1" in str(report)
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+def test_genes_with_a_lone_spike_are_a_note(form):
+    x = np.ones((60, 5), np.float32)
+    x[3] = [10, 4, 41, 10, 9]
+    x[5] = [2, 1, 10, 3, 1]
+    note = "genes with a lone spike, a count of at least 10 in one cell that is more than 4 times the second"
+    (found,) = [f for f in scae.check(AnnData(IN_MEMORY[form](x))).findings if note in f.message]
+    assert (found.level, "2 (40.0 %), e.g. 0, 2." in found.message) == ("note", True)
+    assert note not in str(scae.check(AnnData(IN_MEMORY[form](np.minimum(x, 9)))))
+    assert note not in str(scae.check(AnnData(x), fractions=True))
 
 
 def test_gene_names_must_be_unique(pbmc):

@@ -40,10 +40,11 @@ FLOORS = (
     {"cli", "", "__main__"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-LONG_SIGNATURES = {  # the keywords of a fit; the arrays of a kernel; a signature of scanpy's
+LONG_SIGNATURES = {  # the keywords of a fit; the arrays of a kernel; a signature of scanpy's; the steps of a workflow
     "scae.external.dca.dca",
     "scae.kernels.losses.nb_stored",
     "scae.pp._highly_variable_genes.highly_variable_genes",
+    "scae.pp._recipe.recipe",
 }
 
 

@@ -192,7 +192,7 @@ pd.DataFrame(
 # trace of depth, and the two cell types differ in depth.)
 #
 # Two rules follow. **Never test on denoised values. Never build a gene network from them.** A correlation of 0.3 between denoised genes
-# means nothing.
+# means nothing. `scae.tl.correlation` correlates genes in draws from the model instead, and tests each pair against permuted genes.
 #
 # ### A replicate made by thinning
 #

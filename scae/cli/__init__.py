@@ -31,6 +31,7 @@ COMMANDS = {
     "select": (".select", "choose a model by its prediction of held-out molecules"),
     "embed": (".embed", "write each cell's latent to obsm"),
     "denoise": (".denoise", "write expected counts to a layer"),
+    "correlation": (".correlation", "correlate genes, and test the pairs against permuted genes"),
     "demo": (".demo", "embed, denoise and cluster 700 real cells, without a download"),
     "preprocess": (".preprocess", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
     "parts": (".parts", "list the presets, and the parts that models are made of"),

@@ -26,15 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     add_model_options(parser, default)
 
 
-def run(args: argparse.Namespace, verb: Callable[..., Autoencoder], *, layer: bool = False, **options: Any) -> dict[str, Any]:
-    """Run a verb from file to file; ``layer``: what it adds is a dense layer, rather than a few numbers per cell."""
+def run(
+    args: argparse.Namespace, verb: Callable[..., Autoencoder], *, layer: bool = False, drawn: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Run a verb from file to file.
+
+    ``layer``: what it adds is a dense layer, rather than a few numbers per cell; ``drawn``: it is random, so that a fitted model
+    takes a seed.
+    """
     check_target(args.output)
     options |= {"overwrite": args.overwrite}
     with threads.use(args.threads):
         if args.model:
-            refuse_fit_options(args)
+            refuse_fit_options(args, drawn=drawn)
             adata, model = _read(args, layer), load(args.model, device=args.device)
-            fitted = verb(adata, model, **options, **key_options(args))
+            seed = {"random_state": args.random_state} if "random_state" in args else {}
+            fitted = verb(adata, model, **options, **key_options(args), **seed)
         else:
             preset = preset_from(args)
             if "save_model" in args:

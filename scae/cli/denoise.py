@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="mean",
         choices=KINDS,
-        help="expected counts at the cell's library size or at --library-size, a draw, or E[log1p(CP10k)] (mean)",
+        help="expected counts at the cell's library size or at --library-size, a draw with the seed --random-state, or "
+        "E[log1p(CP10k)] (mean)",
     )
     parser.add_argument(
         "--library-size", type=float, default=1e4, metavar="N", help="library size for --kind rate and log_mean, counts (10000)"
@@ -33,4 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     names = ("key_added", "kind", "library_size", "n_samples", "genes", "at_batch")
-    return applying.run(args, tl.denoise, layer=args.genes is None, **{name: getattr(args, name) for name in names})
+    options = {name: getattr(args, name) for name in names}
+    drawn = args.kind == "sample" or args.n_samples > 0
+    return applying.run(args, tl.denoise, layer=args.genes is None, drawn=drawn, **options)

@@ -173,6 +173,13 @@ def write(adata: AnnData, path: str) -> None:
     log.info("wrote %s", path)
 
 
+def write_text(path: str, text: str) -> None:
+    """Write a text file; whole, or not at all."""
+    with replacing(Path(path)) as beside:
+        beside.write_text(text, "utf-8")
+    log.info("wrote %s", path)
+
+
 @contextmanager
 def _refusing(path: str) -> Iterator[None]:
     """Write what anndata can write, nullable strings too, and give what it cannot as an :class:`OutputError`."""

@@ -126,15 +126,16 @@ def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     return key_options(args) | run
 
 
-def refuse_fit_options(args: argparse.Namespace) -> None:
-    """Refuse the options of a fit where a fitted model is applied, as the Python verbs do.
+def refuse_fit_options(args: argparse.Namespace, *, drawn: bool = False) -> None:
+    """Refuse the options of a fit where a fitted model is applied, as the Python verbs do; a draw takes ``--random-state``.
 
     Raises
     ------
     ConfigError
         If there are any but ``--layer``.
     """
-    settled = (*(key for key in KEYWORDS if key != "layer"), "preset", "config", "random_state", "checkpoint", "save_model")
+    settled = {*KEYWORDS, "preset", "config", "random_state", "checkpoint", "save_model"} - {"layer"}
+    settled -= {"random_state"} if drawn else set()
     named = [flag(name.removeprefix("option.")) for name in vars(args) if name in settled or name.startswith("option.")]
     if named:
         raise ConfigError(

@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-counts", default="counts", metavar="LAYER", help="layer to which the counts are written (default: %(default)s)"
     )
+    lone_help = "drop: do not mark genes whose greatest count, of at least 10, is over 4 times the second (default: %(default)s)"
+    parser.add_argument("--lone-spikes", default="keep", choices=("keep", "drop"), help=lone_help)
 
 
 def _total(text: str) -> float | None:
@@ -71,5 +73,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 _OPTIONS = (
     *("qc_vars", "percent_top", "min_genes", "min_cells", "target_sum"),
-    *("n_top_genes", "flavor", "batch_key", "key_counts"),
+    *("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes"),
 )

@@ -11,10 +11,10 @@ import pandas as pd
 
 from .. import config, parts, presets, threads, tl
 from ..errors import ConfigError
-from ..io.writer import check_output, replacing
+from ..io.writer import check_output
 from ..presets import Preset
 from ..tl._choose import ORDERS, summarize
-from .files import log, read
+from .files import log, read, write_text
 from .options import add_fit_options, fit_options, parse_option, with_options
 
 
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         table = tl.cross_validate(read(args.input), candidates, **protocol, **fit_options(args))
     choice, rows = tl.choose(table, order=args.order), summarize(table, args.order)
     if args.out:
-        _write(args.out, table.to_csv(index=False))
+        write_text(args.out, table.to_csv(index=False))
     if args.save_config:
         named = parts.to_dict(candidates[choice.model]) if choice.model else {}
-        _write(
+        write_text(
             args.save_config,
             json.dumps({"name": choice.model, "reason": choice.reason} | named, indent=1, ensure_ascii=False) + "\n",
         )
@@ -89,12 +89,6 @@ def _candidates(args: argparse.Namespace) -> dict[str, Preset]:
         varied = tl.grid(with_options(start, args), **values)
         candidates |= {name + label.removeprefix("model"): preset for label, preset in varied.items()}
     return candidates
-
-
-def _write(path: str, text: str) -> None:
-    with replacing(Path(path)) as beside:
-        beside.write_text(text, "utf-8")
-    log.info("wrote %s", path)
 
 
 def _picture(table: pd.DataFrame, args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ never copied as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from . import csr
 _PIECE = 1 << 17  # stored values per piece, few enough for the converted values to stay in the L2 cache
 _CHUNKS = 16  # ranges of rows with separate column sums; fixed, so that results do not depend on the number of threads
 
+_DENSE_BLOCK = 1 << 21  # entries per block of a dense matrix
+
+R = TypeVar("R")
 Prepare = Callable[[NDArray], NDArray]
 
 
@@ -165,3 +168,30 @@ def each_chunk(m: Rows, chunks: int, function: Callable[[int, int, int], None]) 
             function(i, int(cuts[i]), int(cuts[i + 1]))
 
     threads.run(work, chunks, work=m.data.size)
+
+
+def memory_blocks(x: Any) -> Iterator[Rows]:
+    """Yield a matrix in memory as CSR rows: a sparse matrix in one block, a dense one in blocks of bounded size."""
+    if hasattr(x, "tocsr"):
+        if x.format != "csr":
+            csr.sound(x)
+        yield Rows.of(x if x.format == "csr" else x.tocsr())
+        return
+    x = np.asarray(x)
+    step = max(1, _DENSE_BLOCK // max(1, x.shape[1]))
+    for start in range(0, max(1, x.shape[0]), step):
+        yield Rows.full(x[start : start + step])
+
+
+def over_blocks(x: Any, function: Callable[[Rows, int], R], start: int = 0) -> Iterator[R]:
+    """Yield ``function(block, row)`` for the blocks of a matrix in memory; ``row`` is the number of a block's first row.
+
+    If the function raises ``Uncanonical``, it is called again with a copy of the block in which the columns of each row are
+    sorted and unique. ``start`` is the number of the matrix's first row.
+    """
+    for block in memory_blocks(x):
+        try:
+            yield function(block, start)
+        except Uncanonical:
+            yield function(block.canonical(), start)
+        start += block.n_rows

@@ -13,7 +13,7 @@ _NOT_COUNTS, _INVALID = 1, 2  # bits of the status of :func:`add_columns`
 
 
 @jit
-def _valid(at, n):
+def valid(at, n):
     """Tell whether the columns of a row ascend and are below n; without an early exit, so that the loop is vectorised."""
     decreases = 0
     for k in range(1, at.size):
@@ -28,7 +28,7 @@ def _columns(start, stop, offset, indptr, indices, data, second, out):
     for row in range(start, stop):
         a, b = indptr[row] - offset, indptr[row + 1] - offset
         at, values = indices[a:b], data[a:b]
-        if not _valid(at, out.shape[0]):
+        if not valid(at, out.shape[0]):
             return 2
         for k in range(values.size):
             not_counts += (values[k] < 0) | (values[k] != np.floor(values[k]))
@@ -50,7 +50,7 @@ def _detected(start, stop, offset, indptr, indices, data, out):
     for row in range(start, stop):
         a, b = indptr[row] - offset, indptr[row + 1] - offset
         at, values = indices[a:b], data[a:b]
-        if not _valid(at, out.size):
+        if not valid(at, out.size):
             return False
         for k in range(values.size):
             out[at[k]] += values[k] > 0

@@ -60,6 +60,7 @@ class Likelihood(ABC):
 
     on_input: bool = False  # it is a distribution of the encoder's input, not of counts
     takes_fractions: bool = False  # counts need not be whole numbers
+    of_presence: bool = False  # it is a distribution of presence or absence, so ``mean`` is a probability, not a count
     of_molecules: bool = False  # it is a distribution of molecule counts at an exposure, so ``mean_log1p`` is defined
 
     @abstractmethod
@@ -94,7 +95,7 @@ class Likelihood(ABC):
         """Whether values need not be whole numbers, if the encoder's input is a function of counts or not."""
         return self.takes_fractions or (self.on_input and not of_counts)
 
-    def require_molecules(self, asked: str) -> None:
+    def require_molecules(self, asked: str, otherwise: str = "") -> None:
         """Refuse what only a likelihood of molecules can say.
 
         Raises
@@ -105,7 +106,7 @@ class Likelihood(ABC):
         if not self.of_molecules:
             able = ", ".join(name for name, cls in of_kind("likelihood").items() if cls.of_molecules)  # type: ignore[attr-defined]
             raise ConfigError(
-                f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these, or use kind='mean'."
+                f"{asked}, but {self} is not a distribution of molecules; allowed: {able}. Fit one of these{otherwise}."
             )
 
     def mean(self, p: Parameters) -> Tensor:

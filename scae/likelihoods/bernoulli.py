@@ -27,6 +27,7 @@ class Bernoulli(Likelihood):
     the rate is the decoder's output and λ the cell's relative library size: p = 1 − exp(−rate · λ). No factor is learned.
     """
 
+    of_presence = True
     depth: str = option("how a cell's sequencing depth enters", default="none", choices=("none", "library", "learned"))
     bias: bool = option("learn a factor per feature", default=False)
 

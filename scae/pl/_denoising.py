@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, unknown
 from ..model import Autoencoder
-from ..parts import build
-from ..plan import TrainPlan
-from ..presets import Preset
 from ..source import CountMatrix
-from ..tl._fit import fitted
-from ._decoys import decoys
+from ..tl._decoys import decoys
+from ..tl._fit import fitted, preset_of
 from ._figure import BLUE, GREY, ORANGE, beside, drawing
 
 if TYPE_CHECKING:
@@ -100,8 +97,7 @@ def denoising(
     with drawing(4, ax, show=show, save=save, size=(3.3, 3.3)) as panels:
         source = fitted(adata, model, {})[1]
         raw, clean = _raw(source, model, (x, y)), _clean(adata, layer, model, (x, y))
-        preset = Preset(model.spec, build(TrainPlan, model.fitted["plan"]))
-        one, two = decoys(adata, model.data, source, preset, (x, y), n_permutations, seed=random_state)
+        one, two = decoys(adata, model.data, source, preset_of(model), (x, y), n_permutations, seed=random_state)
         null = np.array([correlation(a, b) for a in one.T for b in two.T])
         typical = int(np.argmin(np.abs(np.abs(null) - np.median(np.abs(null)))))
         pair = np.stack([one[:, typical // n_permutations], two[:, typical % n_permutations]], 1)

@@ -137,6 +137,12 @@ def need_flavor(flavor: Any) -> None:
         )
 
 
+def need_lone_spikes(value: Any) -> None:
+    """Raise ``ConfigError`` unless the value says what to do with genes that have a lone spike."""
+    if value not in ("keep", "drop"):
+        raise ConfigError(f"lone_spikes is {shown(value)}; allowed: 'keep' and 'drop'.")
+
+
 def batches(obs: pd.DataFrame, key: str | None) -> pd.Series | None:
     """Return the column of ``obs`` with the batches; None stays None.
 

@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..errors import CountsError
 from ..kernels import sums
-from ._arguments import batches
 from ._calls import log
-from ._matrix import get_rep
-from ._moments import Groups, coarse, group_sums, mean_var
+from ._moments import Ranked, coarse, group_sums, mean_var
 
 _MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal: its upper quartile
 
@@ -39,24 +36,22 @@ class Cutoffs(NamedTuple):
 
 
 def by_dispersion(
-    adata: AnnData, flavor: str, layer: str | None, batch_key: str | None, n_bins: int, cutoff: Cutoffs | int
+    data: Ranked, flavor: str, n_bins: int, cutoff: Cutoffs | int, base: float | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table of genes and the names of the columns to write to ``var``."""
-    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
-    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
-    to_values = _Expm1(adata.uns.get("log1p", {}).get("base")) if flavor == "seurat" else None
-    total = group_sums(x, groups, sums.SQUARES, to_values).sums
+    """Return the table of genes and the names of the columns to write to ``var``; ``base`` is that of the logarithms."""
+    groups = data.groups
+    total = group_sums(data.x, groups, sums.SQUARES, _Expm1(base) if flavor == "seurat" else None).sums
     columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
-    if batch_key is None:
-        table = one_batch(*mean_var(total[0], adata.n_obs), flavor, n_bins, cutoff)
-        table.index = adata.var_names
+    if data.labels is None:
+        table = one_batch(*mean_var(total[0], data.x.shape[0]), flavor, n_bins, cutoff)
+        table.index = data.names
     else:
-        expressed = group_sums(x, groups, sums.POSITIVE).sums[:, :, 1] > 0
+        expressed = group_sums(data.x, groups, sums.POSITIVE).sums[:, :, 1] > 0
         parts = [
             _expressed_only(*mean_var(t, n), e, flavor, n_bins, cutoff)
             for t, n, e in zip(total, groups.sizes, expressed, strict=True)
         ]
-        table = _merge(parts, adata.var_names, cutoff)
+        table = _merge(parts, data.names, cutoff)
         columns += ["highly_variable_nbatches", "highly_variable_intersection"]
     return table, columns
 

@@ -7,12 +7,16 @@ import warnings
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
-from ._arguments import batches, need_flavor, need_number, need_whole, refuse_backed_change
+from ..errors import unknown
+from ._arguments import batches, need_flavor, need_lone_spikes, need_number, need_whole, refuse_backed_change
 from ._calls import old_positionals
 from ._dispersion import Cutoffs, by_dispersion
 from ._loess import by_loess
-from ._matrix import get_rep
+from ._lone_spikes import lone_spike_genes, with_lone_spikes
+from ._matrix import SomeGenes, get_rep
+from ._moments import Ranked
 from ._pearson import by_residuals
 from ._slots import check_slots
 from ._subset import subset as subset_adata
@@ -43,6 +47,8 @@ def highly_variable_genes(
     theta: float = 100,
     clip: float | None = None,
     chunksize: int = 1000,
+    lone_spikes: str = "keep",
+    key_counts: str = "counts",
 ) -> pd.DataFrame | None:
     """Mark genes that vary more between cells than expected from their mean.
 
@@ -85,6 +91,13 @@ def highly_variable_genes(
         (``pearson_residuals``).
     chunksize : int
         Has no effect. It is accepted because scanpy has it.
+    lone_spikes : {"keep", "drop"}
+        What to do with genes that have a lone spike: a count of at least 10 in one cell that is more than four times the second
+        greatest of the gene. ``"keep"`` ranks them as scanpy does, so that most of them are marked. ``"drop"`` marks none of
+        them, and ranks the others as if those were not there. Clusters hardly differ on our data sets.
+    key_counts : str
+        Layer of the counts in which ``lone_spikes="drop"`` looks for them, for ``seurat`` and ``cell_ranger``; the other flavours
+        look in the counts that they rank.
 
     Returns
     -------
@@ -94,15 +107,17 @@ def highly_variable_genes(
         ``seurat_v3_paper`` give ``variances``, ``variances_norm`` and ``highly_variable_rank``; ``pearson_residuals`` gives
         ``variances``, ``residual_variances`` and ``highly_variable_rank``. With ``batch_key``, the number of batches that mark
         a gene is ``highly_variable_nbatches``; except for the two ``seurat_v3`` flavours, ``highly_variable_intersection``
-        tells whether all batches mark it.
+        tells whether all batches mark it. With ``lone_spikes="drop"``, ``lone_spike`` (bool) tells which genes were left out;
+        their other values are NaN.
 
     Raises
     ------
     ConfigError
-        If ``adata`` is not an AnnData object, the flavour is unknown, or ``n_top_genes``, ``n_bins``, ``span``, ``theta`` or
-        ``clip`` has a value that is not allowed.
+        If ``adata`` is not an AnnData object, the flavour is unknown, or ``n_top_genes``, ``n_bins``, ``span``, ``theta``,
+        ``clip`` or ``lone_spikes`` has a value that is not allowed.
     CountsError
-        If the flavour expects log1p values and a gene has a mean that is NaN or infinite, or if cells have no batch.
+        If the flavour expects log1p values and a gene has a mean that is NaN or infinite, if cells have no batch, or if every
+        gene has a lone spike and is to be left out.
     MissingKeyError
         If there is no such layer or column.
     MatrixError
@@ -125,26 +140,27 @@ def highly_variable_genes(
     2
     """
     del chunksize
-    need_flavor(flavor)
-    if n_top_genes is not None:
-        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
-    need_whole("n_bins", n_bins, 1)
-    need_number("span", span, above=0, most=1)
+    n_top_genes = _checked(flavor, n_top_genes, n_bins, span, lone_spikes)
     get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
     batches(adata.obs, batch_key)
     if inplace:
         refuse_backed_change(adata, "highly_variable_genes", whole=subset)
     if subset and inplace:
         check_slots(adata)
+    of_logs = flavor in {"seurat", "cell_ranger"}
+    lone = _lone(adata, key_counts if of_logs else layer) if lone_spikes == "drop" else None
+    data = _ranked(adata, layer, batch_key, lone)
     cutoff: Cutoffs | int | None = None
     if flavor in {"seurat_v3", "seurat_v3_paper"}:
         top = 2000 if n_top_genes is None else n_top_genes
-        table, columns = by_loess(adata, flavor, layer, top, batch_key, check_values, span)
+        table, columns = by_loess(data, flavor, top, check_values, span)
     elif flavor == "pearson_residuals":
-        table, columns = by_residuals(adata, layer, n_top_genes, batch_key, check_values, theta, clip)
+        table, columns = by_residuals(data, n_top_genes, check_values, theta, clip)
     else:
         cutoff = _cutoff(n_top_genes, min_disp, max_disp, min_mean, max_mean)
-        table, columns = by_dispersion(adata, flavor, layer, batch_key, n_bins, cutoff)
+        table, columns = by_dispersion(data, flavor, n_bins, cutoff, adata.uns.get("log1p", {}).get("base"))
+    if lone is not None:
+        table, columns = with_lone_spikes(table, lone, adata.var_names), [*columns, "lone_spike"]
     if not inplace:
         if batch_key and isinstance(cutoff, Cutoffs):
             table = table.sort_index(kind="stable")  # as in scanpy
@@ -152,7 +168,7 @@ def highly_variable_genes(
     adata.uns["hvg"] = {"flavor": flavor}
     if flavor == "pearson_residuals":
         adata.uns["hvg"]["computed_on"] = layer or "adata.X"
-    if batch_key and flavor in {"seurat", "cell_ranger"}:
+    if batch_key and of_logs:
         adata.strings_to_categoricals()  # as in scanpy
     write_columns(adata.var, table, columns)
     if subset:
@@ -165,6 +181,32 @@ def write_columns(var: pd.DataFrame, table: pd.DataFrame, columns: list[str]) ->
     for name in columns:
         values = table[name].to_numpy()
         var[name] = values.astype(np.float32) if name == "dispersions_norm" else values
+
+
+def _checked(flavor: str, n_top_genes: int | None, n_bins: int, span: float, lone_spikes: str) -> int | None:
+    """Refuse values that are not allowed; return the number of genes to mark, if there is one."""
+    need_flavor(flavor)
+    if n_top_genes is not None:
+        n_top_genes = need_whole("n_top_genes", n_top_genes, 1)
+    need_whole("n_bins", n_bins, 1)
+    need_number("span", span, above=0, most=1)
+    need_lone_spikes(lone_spikes)
+    return n_top_genes
+
+
+def _lone(adata: AnnData, layer: str | None) -> NDArray[np.bool_]:
+    """Return which genes have a lone spike in ``X`` or a layer of counts."""
+    if layer is not None and layer not in adata.layers:
+        hint = "lone_spikes='drop' looks at counts: name their layer with key_counts, or leave it out."
+        raise unknown("layer", layer, adata.layers, hint=hint)
+    return lone_spike_genes(get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True))
+
+
+def _ranked(adata: AnnData, layer: str | None, batch_key: str | None, lone: NDArray[np.bool_] | None) -> Ranked:
+    """Return the genes to rank."""
+    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
+    data = Ranked(x, adata.var_names, batches(adata.obs, batch_key))
+    return data if lone is None else data._replace(x=SomeGenes(x, ~lone), names=adata.var_names[~lone])
 
 
 def _cutoff(n_top_genes: int | None, *limits: float) -> Cutoffs | int:

@@ -10,40 +10,35 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..kernels import sums
 from ..kernels.rows import Rows
-from ._arguments import batches
 from ._calls import log
-from ._matrix import added, each_block, get_rep
-from ._moments import Groups, batch_mean, coarse, group_sums, mean_var
+from ._matrix import added, each_block
+from ._moments import Groups, Ranked, batch_mean, coarse, group_sums, mean_var
 
 
-def by_loess(
-    adata: AnnData, flavor: str, layer: str | None, n_top: int, batch_key: str | None, check_values: bool, span: float
-) -> tuple[pd.DataFrame, list[str]]:
+def by_loess(data: Ranked, flavor: str, n_top: int, check_values: bool, span: float) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of genes and the names of the columns to write to ``var``."""
-    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
-    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
-    moments = group_sums(x, groups, sums.SQUARES)
+    groups = data.groups
+    moments = group_sums(data.x, groups, sums.SQUARES)
     if check_values and not moments.counts:
         message = f"`flavor={flavor!r}` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
     mean, var = mean_var(moments.sums.sum(axis=0), int(groups.sizes.sum()))
-    variances_norm = _normalised(x, groups, moments.sums, span)
+    variances_norm = _normalised(data.x, groups, moments.sums, span)
     rank, n_batches = merged_ranks(variances_norm, n_top)
     order = np.lexsort((-n_batches, rank) if flavor == "seurat_v3" else (rank, -n_batches))
-    marked = np.zeros(adata.n_vars, bool)
+    marked = np.zeros(mean.size, bool)
     marked[order[: int(n_top)]] = True
-    columns: dict[str, Any] = {"means": mean, "variances": var, "gene_name": adata.var_names}
-    if batch_key is not None:
+    columns: dict[str, Any] = {"means": mean, "variances": var, "gene_name": data.names}
+    if data.labels is not None:
         columns["highly_variable_nbatches"] = n_batches
     columns |= {"highly_variable_rank": rank, "variances_norm": batch_mean(variances_norm), "highly_variable": marked}
-    table = pd.DataFrame(columns, index=adata.var_names)
+    table = pd.DataFrame(columns, index=data.names)
     written = ["highly_variable", "highly_variable_rank", "means", "variances", "variances_norm"]
-    return table, written + (["highly_variable_nbatches"] if batch_key is not None else [])
+    return table, written + (["highly_variable_nbatches"] if data.labels is not None else [])
 
 
 def _normalised(x: Any, groups: Groups, total: NDArray[np.float64], span: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from anndata import AnnData
@@ -15,13 +15,12 @@ from scipy import sparse
 
 from ..errors import MatrixError, unknown
 from ..io.blocks import is_backed, row_blocks
-from ..kernels import csr
-from ..kernels.rows import Rows, Uncanonical, summable
+from ..kernels import csr, reshape
+from ..kernels.rows import Rows, over_blocks, summable
 from ._arguments import backed, need_anndata, wrong_kind
 from ._slots import check_slots
 
 R = TypeVar("R")
-_DENSE_BLOCK = 1 << 21  # entries per block of a dense matrix
 
 
 def is_dask(x: object) -> bool:
@@ -145,31 +144,20 @@ def set_rep(adata: AnnData, value: Any, *, layer: str | None = None, obsm: str |
         adata.X = value
 
 
-def memory_blocks(x: Any) -> Iterator[Rows]:
-    """Yield a matrix in memory as CSR rows: a sparse matrix in one block, a dense one in blocks of bounded size."""
-    if sparse.issparse(x):
-        if x.format != "csr":
-            csr.sound(x)
-        yield Rows.of(x if x.format == "csr" else x.tocsr())
-        return
-    x = np.asarray(x)
-    step = max(1, _DENSE_BLOCK // max(1, x.shape[1]))
-    for start in range(0, max(1, x.shape[0]), step):
-        yield Rows.full(x[start : start + step])
-
-
-def _apply(x: Any, function: Callable[[Rows, int], R], start: int = 0) -> Iterator[R]:
-    """Call the function on the blocks of a matrix in memory whose first row has number ``start``."""
-    for block in memory_blocks(x):
-        try:
-            yield function(block, start)
-        except Uncanonical:
-            yield function(block.canonical(), start)
-        start += block.n_rows
-
-
 def _listed(x: Any, function: Callable[[Rows, int], R], start: int) -> list[R]:
-    return list(_apply(x, function, start))
+    return list(over_blocks(x, function, start))
+
+
+class SomeGenes(NamedTuple):
+    """Some genes of a matrix that is read by blocks of rows."""
+
+    x: Any
+    genes: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of cells and of these genes."""
+        return self.x.shape[0], int(self.genes.sum())
 
 
 def each_block(x: Any, function: Callable[[Rows, int], R]) -> Iterator[R]:
@@ -178,12 +166,16 @@ def each_block(x: Any, function: Callable[[Rows, int], R]) -> Iterator[R]:
     Parameters
     ----------
     x : matrix
-        Sparse, dense, dask or backed. The blocks of a dask array are processed by dask's scheduler, all others one by one.
+        Sparse, dense, dask or backed, or some genes of one. The blocks of a dask array are processed by dask's scheduler, all
+        others one by one.
     function : callable
         Computes the result of one block. If it raises ``Uncanonical``, it is called again with a copy of the block in which the
         columns of each row are sorted and unique.
     """
-    if is_dask(x):
+    if isinstance(x, SomeGenes):
+        genes = x.genes
+        yield from each_block(x.x, lambda block, start: function(reshape.keep(block, None, genes), start))
+    elif is_dask(x):
         import dask
 
         rows = x.rechunk({1: -1})
@@ -194,10 +186,10 @@ def each_block(x: Any, function: Callable[[Rows, int], R]) -> Iterator[R]:
     elif is_backed(x):
         start = 0
         for block in row_blocks(x):
-            yield from _apply(block, function, start)
+            yield from over_blocks(block, function, start)
             start += block.shape[0]
     else:
-        yield from _apply(x, function)
+        yield from over_blocks(x, function)
 
 
 def stacked(parts: Iterable[NDArray]) -> NDArray:

@@ -15,6 +15,19 @@ from ._matrix import each_block
 _ROUNDING = 1e-12  # variances below this multiple of the squared mean are rounding noise
 
 
+class Ranked(NamedTuple):
+    """What highly variable genes are sought in."""
+
+    x: Any  # cells × genes
+    names: Any  # of the genes
+    labels: Any  # the batch of each cell, or None
+
+    @property
+    def groups(self) -> Groups:
+        """The batch of each cell as a number."""
+        return Groups.of(self.labels, self.x.shape[0])
+
+
 class Groups(NamedTuple):
     """The batch of each cell."""
 

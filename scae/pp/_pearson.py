@@ -7,27 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..kernels import sums
 from ..kernels.residuals import residual_sums
 from ..kernels.rows import Rows
-from ._arguments import batches
 from ._loess import merged_ranks
-from ._matrix import added, each_block, get_rep
-from ._moments import Groups, batch_mean, group_sums, mean_var
+from ._matrix import added, each_block
+from ._moments import Groups, Ranked, batch_mean, group_sums, mean_var
 
 
 def by_residuals(
-    adata: AnnData,
-    layer: str | None,
-    n_top: int | None,
-    batch_key: str | None,
-    check_values: bool,
-    theta: float,
-    clip: float | None,
+    data: Ranked, n_top: int | None, check_values: bool, theta: float, clip: float | None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of genes and the names of the columns to write to ``var``."""
     if n_top is None:
@@ -36,17 +28,16 @@ def by_residuals(
         raise ConfigError(f"theta is {theta}. Give a number above 0 (np.inf for a Poisson null model).")
     if clip is not None and not clip >= 0:
         raise ConfigError(f"clip is {clip}. Give a number of at least 0, or None for the square root of the number of cells.")
-    x = get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
-    groups = Groups.of(batches(adata.obs, batch_key), adata.n_obs)
-    moments = group_sums(x, groups, sums.SQUARES)
+    groups = data.groups
+    moments = group_sums(data.x, groups, sums.SQUARES)
     if check_values and not moments.counts:
         message = "`flavor='pearson_residuals'` expects raw count data, but non-integers were found."
         warnings.warn(message, UserWarning, stacklevel=4)
     limits = np.sqrt(groups.sizes) if clip is None else np.full(groups.sizes.size, float(clip))
-    variance = _variances(x, groups, moments.sums, theta, limits)
+    variance = _variances(data.x, groups, moments.sums, theta, limits)
     rank, n_batches = merged_ranks(variance, n_top)
     mean, var = mean_var(moments.sums.sum(axis=0), int(groups.sizes.sum()))
-    marked = np.zeros(adata.n_vars, bool)
+    marked = np.zeros(mean.size, bool)
     marked[np.lexsort((rank, -n_batches))[:n_top]] = True
     columns: dict[str, Any] = {
         "means": mean,
@@ -54,12 +45,12 @@ def by_residuals(
         "residual_variances": batch_mean(variance),
         "highly_variable_rank": rank,
     }
-    if batch_key is not None:
+    if data.labels is not None:
         columns |= {
             "highly_variable_nbatches": n_batches,
             "highly_variable_intersection": n_batches == groups.sizes.size,
         }
-    return pd.DataFrame(columns | {"highly_variable": marked}, index=adata.var_names), [*columns, "highly_variable"]
+    return pd.DataFrame(columns | {"highly_variable": marked}, index=data.names), [*columns, "highly_variable"]
 
 
 def _variances(x: Any, groups: Groups, total: NDArray[np.float64], theta: float, limits: NDArray) -> NDArray[np.float64]:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, ModelFileError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
-from ..kernels.rows import Rows
+from ..kernels.rows import Rows, memory_blocks
 from . import _store as store
 from ._arguments import KindError, need_whole
 from ._calculate_qc_metrics import Naming, cell_metrics, gene_metrics, gene_weights, joined, quality_sums
 from ._contract import holds_counts, refuse
 from ._fused import log_normalised
 from ._highly_variable_genes import highly_variable_genes
-from ._matrix import checked, memory_blocks, summed
+from ._lone_spikes import lone_spike_genes
+from ._matrix import checked, summed
 from ._normalize_total import median_total
 from ._recipe import ON_COUNTS, mark_from_moments
 from ._settings import Settings, check_some_pass, warn_replaced
@@ -55,7 +56,7 @@ def preprocess_file(
         Memory that the process may use, libraries and tables included, in bytes; at least 1 GiB.
     **options
         Options of :func:`scae.pp.recipe`: ``qc_vars``, ``percent_top``, ``min_genes``, ``min_cells``, ``target_sum``,
-        ``n_top_genes``, ``flavor``, ``batch_key``, ``key_counts``.
+        ``n_top_genes``, ``flavor``, ``batch_key``, ``key_counts``, ``lone_spikes``.
 
     Returns
     -------
@@ -252,11 +253,12 @@ def _write_matrices(
 def _mark_genes(out: Any, result: AnnData, moments: NDArray[np.float64], s: Settings) -> None:
     """Mark variable genes in ``result.var``, and record log1p and the flavour in ``uns`` of the new store."""
     store.put(out, "uns/log1p", {})
+    counts = store.matrix(out, f"layers/{s.key_counts}")
     if s.one_pass:
-        mark_from_moments(result.var, moments, result.n_obs, s)
+        mark_from_moments(result.var, moments, result.n_obs, s, lone_spike_genes(counts) if s.lone_spikes == "drop" else None)
     else:
-        name = f"layers/{s.key_counts}" if s.flavor in ON_COUNTS else "X"
-        backed = AnnData(store.matrix(out, name), obs=result.obs, var=result.var)
-        highly_variable_genes(backed, flavor=s.flavor, n_top_genes=s.n_top_genes, batch_key=s.batch_key)
+        x = counts if s.flavor in ON_COUNTS else store.matrix(out, "X")
+        backed = AnnData(x, obs=result.obs, var=result.var, layers={s.key_counts: counts})
+        highly_variable_genes(backed, **s.options)
         result.var = backed.var
     store.put(out, "uns/hvg", {"flavor": s.flavor})

@@ -21,6 +21,7 @@ from ._dispersion import one_batch
 from ._fused import log_normalised
 from ._highly_variable_genes import highly_variable_genes, write_columns
 from ._log1p import log1p
+from ._lone_spikes import lone_spike_genes, with_lone_spikes
 from ._matrix import get_rep, is_csr, summed
 from ._moments import Groups, group_sums, mean_var
 from ._normalize_total import median_total, normalize_total
@@ -43,6 +44,7 @@ def recipe(
     flavor: str = "seurat",
     batch_key: str | None = None,
     key_counts: str = "counts",
+    lone_spikes: str = "keep",
 ) -> None:
     """Compute quality metrics, filter, normalise, log-transform and mark variable genes, in place.
 
@@ -72,6 +74,8 @@ def recipe(
         Column of ``obs`` with the batches in which genes are ranked.
     key_counts : str
         Layer to which the counts are written.
+    lone_spikes : {"keep", "drop"}
+        Whether genes with a lone spike may be marked, as in ``highly_variable_genes``. They stay in ``adata``.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def recipe(
         If an option has a value that is not allowed, or the layer ``key_counts`` already exists.
     CountsError
         If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
-        is expressed in ``min_cells`` cells.
+        is expressed in ``min_cells`` cells, or if all have a lone spike and are to be left out.
     MissingKeyError
         If a column does not exist.
     MatrixError
@@ -102,7 +106,7 @@ def recipe(
     x = get_rep(adata, "recipe")
     refuse_backed_change(adata, "recipe", whole=True)
     settings = Settings(
-        qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts
+        qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts, lone_spikes
     ).checked(adata.obs, adata.var)  # fmt: skip
     if key_counts in adata.layers:
         raise ConfigError(
@@ -117,6 +121,8 @@ def recipe(
     assert tables is not None
     passing = _passing(x, *tables, settings)
     check_some_pass(*passing, settings)
+    if settings.lone_spikes == "drop":
+        lone_spike_genes(x, *passing)  # refuses before anything is changed
     copy_if_view(adata)
     before = {"obs": adata.obs[passing[0]], "var": adata.var[passing[1]]}
     _write(adata, x, tables, passing)
@@ -162,8 +168,7 @@ def _by_verbs(adata: AnnData, s: Settings) -> None:
 def _mark_from_matrix(adata: AnnData, s: Settings) -> None:
     """Mark variable genes, which reads the matrix again."""
     layer = s.key_counts if s.flavor in ON_COUNTS else None
-    options = {"flavor": s.flavor, "n_top_genes": s.n_top_genes, "batch_key": s.batch_key}
-    highly_variable_genes(adata, layer=layer, **options)  # type: ignore[arg-type]
+    highly_variable_genes(adata, layer=layer, **s.options)
 
 
 def _fused(adata: AnnData, s: Settings) -> None:
@@ -176,13 +181,20 @@ def _fused(adata: AnnData, s: Settings) -> None:
     adata.X = as_scipy(m._replace(data=values, indices=m.indices.copy(), indptr=m.indptr.copy()), adata.X)
     adata.uns["log1p"] = {"base": None}
     if s.one_pass:
-        mark_from_moments(adata.var, moments, adata.n_obs, s)
+        lone = lone_spike_genes(adata.layers[s.key_counts]) if s.lone_spikes == "drop" else None
+        mark_from_moments(adata.var, moments, adata.n_obs, s, lone)
         adata.uns["hvg"] = {"flavor": s.flavor}
     else:
         _mark_from_matrix(adata, s)
 
 
-def mark_from_moments(var: pd.DataFrame, moments: NDArray[np.float64], n_cells: int, s: Settings) -> None:
-    """Mark variable genes from the sums Σv and Σv² of each gene over all cells, ``(genes, 2)``."""
-    table = one_batch(*mean_var(moments, n_cells), s.flavor, 20, s.n_top_genes)
-    write_columns(var, table, ["highly_variable", "means", "dispersions", "dispersions_norm"])
+def mark_from_moments(
+    var: pd.DataFrame, moments: NDArray[np.float64], n_cells: int, s: Settings, lone: NDArray[np.bool_] | None
+) -> None:
+    """Mark variable genes from the sums Σv and Σv² of each gene over all cells, ``(genes, 2)``, but none that is ``lone``."""
+    kept = slice(None) if lone is None else ~lone
+    table = one_batch(*mean_var(moments[kept], n_cells), s.flavor, 20, s.n_top_genes)
+    columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
+    if lone is not None:
+        table, columns = with_lone_spikes(table, lone, var.index), [*columns, "lone_spike"]
+    write_columns(var, table, columns)

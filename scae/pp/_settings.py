@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import CountsError
-from ._arguments import batches, need_flavor, need_key, need_total, need_whole
+from ._arguments import batches, need_flavor, need_key, need_lone_spikes, need_total, need_whole
 from ._calculate_qc_metrics import gene_weights, top_numbers
 
 
@@ -27,11 +27,18 @@ class Settings(NamedTuple):
     flavor: str = "seurat"
     batch_key: str | None = None
     key_counts: str = "counts"
+    lone_spikes: str = "keep"
 
     @property
     def one_pass(self) -> bool:
         """Whether the pass that normalises also gives all sums needed to mark variable genes."""
         return self.flavor in ("seurat", "cell_ranger") and self.batch_key is None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of ``highly_variable_genes``."""
+        names = ("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes")
+        return {name: getattr(self, name) for name in names}
 
     def checked(self, obs: pd.DataFrame, var: pd.DataFrame) -> Settings:
         """Return the options with lists of names and numbers; numbers of top genes above the number of genes are left out.
@@ -52,6 +59,7 @@ class Settings(NamedTuple):
         need_flavor(self.flavor)
         batches(obs, self.batch_key)
         need_key("key_counts", self.key_counts)
+        need_lone_spikes(self.lone_spikes)
         return self._replace(
             qc_vars=names,
             percent_top=tops,

@@ -4,6 +4,7 @@ Each public function has a file of the same name.
 """
 
 from ._choose import Choice, choose
+from ._correlation import correlation
 from ._cross_validate import cross_validate
 from ._denoise import denoise
 from ._differences import differences
@@ -17,6 +18,7 @@ from ._score import score
 __all__ = [
     "Choice",
     "choose",
+    "correlation",
     "cross_validate",
     "denoise",
     "differences",

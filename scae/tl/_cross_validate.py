@@ -31,6 +31,7 @@ from ._baselines import BASELINES
 from ._choose import choose
 from ._fit import TRAINING, FitOptions, as_preset, fit_preset
 from ._inputs import prepare, verify
+from ._judgeable import require_judgeable
 from ._writing import check_slots
 
 Candidate = str | Preset | ModelSpec
@@ -56,6 +57,11 @@ def cross_validate(
     X_test = X − X_train. A model is fitted to X_train, and its expected counts times (1 − ``train_share``) / ``train_share``
     predict X_test. The score is the share of the Poisson deviance of X_test that this explains: 1 is a perfect prediction, 0 is
     no better than the null prediction (gene mean × cell total), and below 0 is worse.
+
+    What this cannot judge is refused before any fit: models of presence or absence, whose mean is a probability; models that
+    choose their own genes; counts that are only 0 and 1, or fractions; and size factors that are the total counts, because these
+    include the held-out molecules. Whatever else was computed from the same counts, such as clusters used as labels, knows of the
+    held-out molecules too, which scae cannot see. Reads without UMIs are not independent, so that their scores are too high.
 
     The baselines are the gene mean (which is the null prediction), raw counts shrunk towards it, and PCA of log1p(CP10k). The
     shrinkage weight and the PCA rank are chosen on a second split, of X_train.
@@ -91,7 +97,9 @@ def cross_validate(
     Raises
     ------
     ConfigError
-        If there is no candidate, an option is not allowed, or ``key_added`` is taken.
+        If there is no candidate, one cannot be judged, an option is not allowed, or ``key_added`` is taken.
+    CountsError
+        If the counts are fractions, or only 0 and 1.
     TypeError
         If a keyword is unknown.
     ScaeError
@@ -120,9 +128,12 @@ def cross_validate(
     if options.checkpoint is not None:
         raise ConfigError("checkpoint is for one fit, and cross-validation makes many. Leave it out.")
     keys, start = options.keys, int(options.random_state)
-    data, source = prepare(adata, verify(adata, keys), keys)
+    x = verify(adata, keys)
+    data, source = prepare(adata, x, keys)
     var = adata.var.iloc[np.flatnonzero(gene_mask(adata, keys.mask_var))]
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
+    factors = None if keys.size_factor is None else (keys.size_factor, adata.obs[keys.size_factor].to_numpy(float))
+    require_judgeable(candidates, counts, factors, np.asarray(x.sum(1), np.float64).ravel())
     runs: list[Run] = []
     for number in range(n_splits):
         outer, inner = (int(seed) for seed in np.random.SeedSequence([start, number]).generate_state(2))

@@ -38,6 +38,8 @@ def denoise(
 ) -> Autoencoder:
     """Write each cell's expected counts to a layer, after fitting the model if it is not fitted; ``X`` stays as it is.
 
+    Denoised genes are correlated even if they are unrelated. For co-expression, use :func:`scae.tl.correlation`.
+
     Parameters
     ----------
     adata : AnnData
@@ -47,7 +49,8 @@ def denoise(
         held-out molecules better, but do not give the best clusters.
     kind : str
         ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts at a library size of
-        ``library_size``. ``"sample"``: one draw from the posterior predictive distribution, to check the model against the data.
+        ``library_size``. ``"sample"``: one draw from the posterior predictive distribution, to check the model against the data;
+        ``random_state`` is its seed, also for a model that is fitted already.
         ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] of counts X at a library size of ``library_size``, to compare with mean
         log-normalised values of cells of that depth (log1p of the expected count is larger). It needs a likelihood of
         molecules, and is exact to about 1e-7.
@@ -56,8 +59,8 @@ def denoise(
     library_size : float
         Library size for ``kind="rate"`` and ``kind="log_mean"``, in counts.
     n_samples : int
-        Number of draws of a random latent over which the mean is averaged; 0 decodes the mean of the latent (no worse in our
-        benchmarks).
+        Number of draws of a random latent over which the mean is averaged, with the seed ``random_state``; 0 decodes the mean of
+        the latent (no worse in our benchmarks).
     genes : str or sequence of str, optional
         Write only these genes, as a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with the corruption
         ``gene_dropout`` can also predict genes that ``adata`` lacks.
@@ -77,7 +80,8 @@ def denoise(
     ------
     ConfigError
         If an option is not allowed, the place is taken by something that scae has no record of, the likelihood has no
-        ``"log_mean"``, or the layer would be larger than the memory available.
+        ``"log_mean"``, the layer would be larger than the memory available, or the model is fitted already and nothing is drawn
+        with ``random_state``.
     MissingKeyError
         If a gene or a batch is unknown.
     ScaeError
@@ -96,15 +100,19 @@ def denoise(
         kinds = ", ".join(map(repr, KINDS))
         raise ConfigError(f"{values}; allowed: kind {kinds}, a finite library_size above 0, a whole n_samples from 0.")
     if kind == "log_mean":
-        spec_of(model).likelihood.require_molecules("kind is 'log_mean'")
+        spec_of(model).likelihood.require_molecules("kind is 'log_mean'", ", or use kind='mean'")
     check_slots(adata, ("layers" if genes is None else "obsm", key_added), overwrite=overwrite)
     if genes is None:
         _check_memory(adata)
-    genes = None if genes is None else _listed(genes)
-    _check_names(adata, model, genes, at_batch, FitOptions.read(keywords).keys)
-    fitted_model, source = fitted(adata, model, keywords, may_lack=True)
+    genes = None if genes is None else listed(genes)
+    options = FitOptions.read(keywords)
+    _check_names(adata, model, genes, at_batch, options.keys)
+    drawn = kind == "sample" or n_samples > 0
+    of_draw = {"random_state"} if drawn and isinstance(model, Autoencoder) else set()  # otherwise it is that of the fit, too
+    of_fit = {name: value for name, value in keywords.items() if name not in of_draw}
+    fitted_model, source = fitted(adata, model, of_fit, may_lack=True)
     batch = None if at_batch is None else _batch_code(fitted_model.data, at_batch)
-    seed = fitted_model.fitted.get("random_state", 0)
+    seed = int(options.random_state if "random_state" in keywords else fitted_model.fitted.get("random_state", 0))
     blocks = denoised(fitted_model, source, kind=kind, library_size=library_size, n_samples=n_samples, batch=batch, seed=seed)
     if genes is None:
         layer = np.full(adata.shape, np.nan, np.float32)
@@ -119,6 +127,7 @@ def denoise(
         adata.obsm[key_added] = pd.DataFrame(table, index=adata.obs_names, columns=list(genes))
     place = f"layers[{key_added!r}]" if genes is None else f"obsm[{key_added!r}]"
     how = {"kind": kind, "library_size": float(library_size), "n_samples": int(n_samples)}  # numpy's numbers are no JSON
+    how |= {"random_state_of_draw": seed} if drawn else {}
     note(adata, fitted_model, place, verb="denoise", **how, at_batch=None if at_batch is None else str(at_batch))
     return fitted_model
 
@@ -140,7 +149,7 @@ def _check_memory(adata: AnnData) -> None:
         )
 
 
-def _listed(genes: str | Sequence[str]) -> list[str]:
+def listed(genes: str | Sequence[str]) -> list[str]:
     """Names of genes from any sequence; a lone string is one gene.
 
     Raises

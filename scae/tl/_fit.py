@@ -21,7 +21,7 @@ from ..infer import latent
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
 from ..ops.device import resolve_device
-from ..parts import to_dict
+from ..parts import build, to_dict
 from ..plan import TrainPlan
 from ..presets import Preset
 from ..source import CountMatrix
@@ -222,9 +222,29 @@ def require_fitted(model: Any) -> None:
         raise ConfigError(f"model is a {type(model).__name__}; allowed: a fitted Autoencoder, from scae.tl.fit or scae.load.")
 
 
+def preset_of(model: Model) -> Preset:
+    """The architecture and training plan of a model, given as in :func:`fitted`, with which it could be fitted again."""
+    return Preset(model.spec, build(TrainPlan, model.fitted["plan"])) if isinstance(model, Autoencoder) else as_preset(model)
+
+
 def spec_of(model: Model) -> ModelSpec:
     """The architecture of a model, given as in :func:`fitted`."""
     return model.spec if isinstance(model, Autoencoder) else as_preset(model).spec
+
+
+def refuse_gene_selection(preset: Preset, n_genes: int, name: str, why: str) -> None:
+    """Refuse a model that chooses its own genes, where all of them are needed.
+
+    Raises
+    ------
+    ConfigError
+        If it would leave some of ``n_genes`` out.
+    """
+    if preset.genes is not None and n_genes > preset.n_genes:
+        raise ConfigError(
+            f"{name} chooses {preset.n_genes:,} of the {n_genes:,} genes, {why}. Give it at most {preset.n_genes:,} genes "
+            "(mask_var), or name another model."
+        )
 
 
 def takes_fractions(spec: ModelSpec) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import QUICK
+from helpers import QUICK, SHARED
 
 import scae
 from scae.errors import CategoryError, ConfigError, MissingKeyError
 from scae.infer import BLOCK
+from scae.kernels.greatest import is_lone_spike, two_greatest
+from scae.kernels.rows import Rows
 
 from .calls import denoised
 
@@ -78,6 +82,56 @@ def test_at_batch_needs_a_batch(pbmc):
     model = scae.tl.fit(pbmc, plan=QUICK)
     with pytest.raises(ConfigError, match="without batch_key"):
         scae.tl.denoise(pbmc, model, at_batch="east")
+
+
+@pytest.mark.parametrize("options", [{"kind": "sample"}, {"n_samples": 2}])
+def test_a_draw_has_a_seed(pbmc, model, options):
+    one, again, other = (denoised(pbmc, model, random_state=seed, **options).copy() for seed in (4, 4, 5))
+    assert np.array_equal(one, again)
+    assert (one != other).any(1).mean() > 0.9
+    record = json.loads(pbmc.uns["scae"]["written"]["layers['denoised']"])
+    assert (record["random_state_of_draw"], record["random_state"]) == (5, 0)
+    assert np.array_equal(denoised(pbmc, model, **options), denoised(pbmc, model, random_state=0, **options))
+
+
+def test_the_seed_of_a_fit_is_also_that_of_its_draw(pbmc):
+    fitted = scae.tl.denoise(pbmc, plan=QUICK, kind="sample", random_state=3, key_added="fresh", device="cpu")
+    record = json.loads(pbmc.uns["scae"]["written"]["layers['fresh']"])
+    assert (record["random_state_of_draw"], record["random_state"]) == (3, 3)
+    for seed, same in ((3, True), (4, False)):
+        assert np.array_equal(denoised(pbmc, fitted, kind="sample", random_state=seed), pbmc.layers["fresh"]) is same
+
+
+@pytest.mark.parametrize("kind", ["mean", "rate", "log_mean"])
+def test_what_is_not_drawn_takes_no_seed(pbmc, model, kind):
+    with pytest.raises(ConfigError, match="random_state cannot be changed"):
+        scae.tl.denoise(pbmc, model, kind=kind, random_state=4)
+    scae.tl.denoise(pbmc, model, kind="mean", key_added="mean")
+    assert "random_state_of_draw" not in json.loads(pbmc.uns["scae"]["written"]["layers['mean']"])
+
+
+def test_the_seed_of_a_draw_is_checked(pbmc, model):
+    with pytest.raises(ConfigError, match="random_state is -1"):
+        scae.tl.denoise(pbmc, model, kind="sample", random_state=-1)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_draws_vary_as_the_counts_do_but_for_lone_spikes():
+    """The variance of a gene with a lone spike is that of one cell, which no model of the others predicts."""
+    ratio = {}
+    for choice in ("keep", "drop"):
+        adata = anndata.read_h5ad(SHARED / "pbmc3k.h5ad")
+        scae.pp.recipe(adata, lone_spikes=choice)
+        scae.tl.denoise(adata, layer="counts", kind="sample")
+        chosen = adata.var["highly_variable"].to_numpy()
+        counts, drawn = adata.layers["counts"][:, chosen].toarray(), adata.layers["denoised"][:, chosen]
+        lone = is_lone_spike(two_greatest(Rows.full(counts)))
+        ratio[choice] = pd.Series(drawn.var(0) / counts.var(0)).groupby(lone).median()
+        assert 700 < lone.sum() < 1100 if choice == "keep" else not lone.any()
+    assert ratio["keep"][True] < 0.5
+    assert 0.65 < ratio["drop"][False] < 1.25
+    assert ratio["drop"][False] > ratio["keep"][False]
 
 
 NAMES = {
