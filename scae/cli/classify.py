@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="KEY", help="obs column with the known labels; cells without a value are labelled")
     parser.add_argument("--key-added", default="scae_label", metavar="KEY", help="obs key to write (scae_label)")
     parser.add_argument(
-        "--method", default="auto", choices=METHODS, help="vote of the nearest labelled cells, or the prior label_normal (auto)"
+        "--method", default="knn", choices=METHODS, help="vote of the nearest labelled cells, or the prior label_normal (knn)"
     )
     parser.add_argument("--n-neighbors", type=int, default=15, metavar="N", help="labelled neighbours that vote (15)")
     parser.add_argument("--with-probabilities", action="store_true", help="also write the probability of every label to obsm")

@@ -20,12 +20,12 @@ from ._fit import TRAINING, Model, fitted, spec_of
 from ._latents import check_count
 from ._writing import check_slots, note
 
-METHODS = ("auto", "knn", "prior")
+METHODS = ("knn", "prior")
 
 
 @spelled_out(KEYWORDS | TRAINING)
 def classify(
-    adata: AnnData, model: Model = "scdha", labels: str | None = None, *, method: str = "auto", n_neighbors: int = 15,
+    adata: AnnData, model: Model = "scdha", labels: str | None = None, *, method: str = "knn", n_neighbors: int = 15,
     key_added: str = "scae_label", with_probabilities: bool = False, overwrite: bool = False, **keywords: Any,
 ) -> Autoencoder:  # fmt: skip
     """Label cells by the labelled cells that are nearest in the latent, or by the labels that the model itself has learned.
@@ -42,12 +42,12 @@ def classify(
         and takes no other keyword of a fit than ``layer``. A model whose prior is ``label_normal`` is fitted with
         ``label_key=labels``.
     labels : str, optional
-        ``obs`` column with the known labels; cells with a missing value are labelled. None: all cells are labelled, by a fitted
-        model whose prior is ``label_normal``.
+        ``obs`` column with the known labels; cells with a missing value are labelled. None: all cells are labelled, with
+        ``method='prior'`` and a fitted model.
     method : str
         ``'knn'``: the share of each label among the nearest labelled cells (Cover & Hart 1967; Tran 2021). ``'prior'``: Bayes'
-        rule, p(label | z) ∝ p(label) p(z | label), with the normal distributions of the prior ``label_normal``. ``'auto'``:
-        ``'prior'`` for a model with that prior, otherwise ``'knn'``.
+        rule, p(label | z) ∝ p(label) p(z | label), with the normal distributions that a model with the prior ``label_normal``
+        has learned (Xu 2021). They may not fit where few cells were labelled in the fit; neighbours were right more often.
     n_neighbors : int
         Number of labelled neighbours that vote; all labelled cells if there are fewer.
     key_added : str
@@ -92,10 +92,8 @@ def classify(
     True
     """
     probabilities_go_to = [("obsm", f"{key_added}_probabilities")] if with_probabilities else []
-    check_slots(
-        adata, ("obs", key_added), ("obs", f"{key_added}_confidence"), *probabilities_go_to, overwrite=overwrite
-    )  # fmt: skip
-    method = _method(model, method)
+    check_slots(adata, ("obs", key_added), ("obs", f"{key_added}_confidence"), *probabilities_go_to, overwrite=overwrite)
+    _check_method(model, method)
     check_count("n_neighbors", n_neighbors)
     known = _known(adata, labels, model, method)
     if "labels" in spec_of(model).needs and not isinstance(model, Autoencoder):
@@ -121,18 +119,16 @@ def classify(
     return fitted_model
 
 
-def _method(model: Model, method: str) -> str:
-    """The method that is meant, if the model has what it needs."""
+def _check_method(model: Model, method: str) -> None:
+    """Refuse a method that there is not, or for which the model has not what it needs."""
     if method not in METHODS:
         raise ConfigError(f"method is {method!r}; allowed: {', '.join(map(repr, METHODS))}.")
     prior = getattr(spec_of(model).bottleneck, "prior", None)
-    has_labels = getattr(prior, "name", None) == "label_normal"
-    if method == "prior" and not has_labels:
+    if method == "prior" and getattr(prior, "name", None) != "label_normal":
         raise ConfigError(
             f"method is 'prior', but the model's prior is {prior}; allowed: 'label_normal', as in "
             "ModelSpec(bottleneck=Gaussian(prior=LabelNormal())). Use it, or method='knn'."
         )
-    return ("prior" if has_labels else "knn") if method == "auto" else method
 
 
 def _known(adata: AnnData, labels: str | None, model: Model, method: str) -> NDArray[np.object_]:
@@ -142,8 +138,8 @@ def _known(adata: AnnData, labels: str | None, model: Model, method: str) -> NDA
         return np.full(adata.n_obs, None)
     if labels is None:
         raise ConfigError(
-            "labels is None; allowed: the obs column with the known labels. Only a fitted model whose prior is 'label_normal' "
-            "labels cells without any."
+            "labels is None; allowed: the obs column with the known labels. Without any, only method='prior' and a fitted model "
+            "label cells."
         )
     if labels not in adata.obs:
         raise unknown("obs column", labels, adata.obs.columns, hint="labels names the column with the known labels.")

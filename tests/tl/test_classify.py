@@ -18,7 +18,7 @@ from scae.priors import LabelNormal
 from .groups import groups
 
 PLAN = scae.TrainPlan(epochs=1, min_steps=150, max_steps=150, batch_size=32)
-WITH_LABELS = scae.ModelSpec(bottleneck=Gaussian(dim=5, prior=LabelNormal()))
+WITH_LABELS = scae.ModelSpec(bottleneck=Gaussian(dim=2, prior=LabelNormal()))
 
 
 def partly_labelled(seed: int = 0) -> AnnData:
@@ -45,7 +45,7 @@ each_method = pytest.mark.parametrize("method", ["knn", "prior"])
 @each_method
 def test_separate_groups_are_told_apart_and_probabilities_sum_to_one(models, method):
     adata = partly_labelled()
-    scae.tl.classify(adata, models[method], "known", with_probabilities=True, n_neighbors=5)
+    scae.tl.classify(adata, models[method], "known", method=method, with_probabilities=True, n_neighbors=5)
     assert (adata.obs["scae_label"] == adata.obs["group"]).all()
     p = adata.obsm["scae_label_probabilities"]
     assert list(p.columns) == ["A", "B", "C"]
@@ -68,7 +68,7 @@ def test_neighbours_are_sklearns(models):
 def test_the_prior_is_bayes_rule(models):
     adata, model = partly_labelled(), models["prior"]
     adata.obs["known"] = np.where(np.arange(adata.n_obs) == 0, "A", None)
-    scae.tl.classify(adata, model, "known", with_probabilities=True)
+    scae.tl.classify(adata, model, "known", method="prior", with_probabilities=True)
     scae.tl.embed(adata, model)
     state = {name: value.numpy() for name, value in model.bottleneck.state_dict().items()}
     each = norm.logpdf(adata.obsm["X_scae"][:, None], state["mean"], np.exp(state["log_sd"])).sum(2) + np.log(state["share"])
@@ -78,7 +78,7 @@ def test_the_prior_is_bayes_rule(models):
 
 def test_a_model_that_knows_the_labels_needs_no_labelled_cell(models):
     adata = groups(seed=1)
-    scae.tl.classify(adata, models["prior"])
+    scae.tl.classify(adata, models["prior"], method="prior")
     assert (adata.obs["scae_label"] == adata.obs["group"]).all()
 
 
@@ -87,7 +87,7 @@ def test_permuted_cells_get_permuted_labels(models, method, rng):
     adata, order = partly_labelled(), rng.permutation(90)
     shuffled = adata[order].copy()
     for cells in (adata, shuffled):
-        scae.tl.classify(cells, models[method], "known", with_probabilities=True)
+        scae.tl.classify(cells, models[method], "known", method=method, with_probabilities=True)
     one, other = (cells.obsm["scae_label_probabilities"] for cells in (adata, shuffled))
     np.testing.assert_allclose(one.iloc[order], other, atol=1e-5)
     assert (adata.obs["scae_label"].iloc[order] == shuffled.obs["scae_label"]).all()
