@@ -51,6 +51,23 @@ def _as_counts(rate: Tensor, library: Tensor) -> Tensor:
     return rate / rate.sum(1, keepdim=True).clamp_min(torch.finfo(rate.dtype).tiny) * library
 
 
+def _largest_log(value: Tensor, total: Tensor) -> Tensor:
+    """The m of each cell ``(cells, 1)`` for which expm1(m · value) sums to its total: a convex equation, solved by Newton.
+
+    From the largest m that is possible, where the value of one gene makes up the whole total, each step goes down, and none too
+    far.
+    """
+    m = total.log1p() / value.amax(1, keepdim=True).clamp_min(1e-12)
+    for _ in range(50):
+        grown = (m * value).exp()
+        excess = (grown - 1).sum(1, keepdim=True) - total
+        step = excess / (grown * value).sum(1, keepdim=True).clamp_min(1e-12)
+        m = (m - step).clamp_min(0)
+        if (step.abs() <= 8 * torch.finfo(m.dtype).eps * m).all():
+            break
+    return m
+
+
 @part("transform", "normalized")
 class Normalized(Transform):
     """Library-size normalisation and log1p: log(1 + target_sum · count / total), as in scanpy (Wolf 2018).
@@ -59,6 +76,9 @@ class Normalized(Transform):
     ``target_sum="median"`` every cell is scaled to the median library size of the cells of the fit, as in DCA (Eraslan 2019).
     With ``log=False`` values are counts scaled to ``target_sum``; choose about 100 then, since 10⁴ would make large inputs. With
     None and ``log=False``, the encoder sees the counts themselves.
+
+    ``unit_max`` divides each cell's values by their largest, so that they lie between 0 and 1: min–max scaling, as in scDHA (Tran
+    2021), of cells with at least one zero. The base of the logarithm then makes no difference.
 
     Examples
     --------
@@ -70,12 +90,13 @@ class Normalized(Transform):
         "total to which every cell is scaled (median: the median library size; none: counts are not scaled)", default=1e4, low=1.0
     )
     log: bool = option("apply log(1 + x)", default=True)
+    unit_max: bool = option("divide each cell's values by the largest of them", default=False)
     standardize: bool = option("centre each gene and scale it to unit variance", default=False)
     center_batches: bool = option("centre each gene within each batch, if there is a batch key", default=False)
 
     @property
     def of_counts(self) -> bool:  # type: ignore[override]
-        return self.log or self.target_sum is not None
+        return self.log or self.unit_max or self.target_sum is not None
 
     def of(self, data: DataSpec) -> Normalized:
         return replace(self, target_sum=max(data.median_library, 1.0)) if self.target_sum == "median" else self
@@ -85,10 +106,17 @@ class Normalized(Transform):
         if self.target_sum is not None:
             factor = float(self.target_sum) / counts.totals().clamp_min(1e-12)
             value = value * factor[counts.cell, 0]
-        return counts.with_value(value.log1p() if self.log else value)
+        value = value.log1p() if self.log else value
+        if self.unit_max:
+            largest = value.new_zeros(len(counts)).scatter_reduce(0, counts.cell, value, "amax").clamp_min(1e-12)
+            value = value / largest[counts.cell]
+        return counts.with_value(value)
 
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
-        return _as_counts((value.expm1() if self.log else value).clamp_min(0), library)
+        value = value.clamp_min(0)
+        if self.log and self.unit_max:
+            value = value * _largest_log(value, library if self.target_sum is None else torch.full_like(library, self.target_sum))
+        return _as_counts(value.expm1() if self.log else value, library)
 
 
 @part("transform", "presence")

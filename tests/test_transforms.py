@@ -49,6 +49,7 @@ def test_a_cell_without_counts_stays_without(target_sum, log):
 
 def test_only_counts_themselves_need_not_be_counts():
     assert [Normalized(target_sum=t, log=log).of_counts for t, log in SCALES] == [False, True, True, True]
+    assert Normalized(target_sum=None, log=False, unit_max=True).of_counts
 
 
 def test_presence_is_one_where_a_count_is_above_zero(rng):
@@ -56,3 +57,30 @@ def test_presence_is_one_where_a_count_is_above_zero(rng):
     np.testing.assert_array_equal(Presence()(counts_of(x)).dense(), x > 0)
     back = Presence().inverse(torch.from_numpy(x > 0).float(), torch.full((8, 1), 30.0))
     np.testing.assert_allclose(back.sum(1), 30.0, rtol=1e-6)
+
+
+each_max = pytest.mark.parametrize(("target_sum", "log"), [(None, True), (1e4, True), (None, False)])
+
+
+@each_max
+def test_values_are_divided_by_the_largest_of_their_cell(target_sum, log, rng):
+    x = counts_like(rng, 8, 11).astype(np.float64)
+    want = SCALES.get((target_sum, log))(x)
+    seen = Normalized(target_sum=target_sum, log=log, unit_max=True)(counts_of(x, dtype=np.float64)).dense()
+    np.testing.assert_allclose(seen, want / want.max(1, keepdims=True), rtol=1e-12)
+    no_base = np.log2(1 + x) / np.log2(1 + x).max(1, keepdims=True)
+    if (target_sum, log) == (None, True):
+        np.testing.assert_allclose(seen, no_base, rtol=1e-12)
+
+
+@each_max
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_counts_come_back_from_shares_of_the_largest(target_sum, log, dtype, rng):
+    """The largest value is not kept, but it follows from the total."""
+    x = np.concatenate([counts_like(rng, 8, 11), np.zeros((1, 11))]).astype(dtype)
+    transform = Normalized(target_sum=target_sum, log=log, unit_max=True)
+    total = torch.from_numpy(x.sum(1, keepdims=True))
+    back = transform.inverse(transform(counts_of(x, dtype=dtype)).dense(), total)
+    np.testing.assert_allclose(back, x, rtol=1e-4 if dtype == np.float32 else 1e-9, atol=1e-4)
+    more = transform.inverse(torch.rand(9, 11, dtype=back.dtype), 1000 * total)
+    np.testing.assert_allclose(more.sum(1), 1000 * total[:, 0], rtol=1e-4)

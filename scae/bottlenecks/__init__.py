@@ -9,6 +9,7 @@ from .contractive import Contractive
 from .deterministic import Deterministic
 from .gaussian import Gaussian, discrepancy
 from .hierarchical import Hierarchical
+from .softmax_variance import SoftmaxVariance
 from .sparse import Sparse
 from .sparse_kl import SparseKL
 from .vq import VQ
@@ -21,6 +22,7 @@ __all__ = [
     "Deterministic",
     "Gaussian",
     "Hierarchical",
+    "SoftmaxVariance",
     "Sparse",
     "SparseKL",
     "discrepancy",

@@ -1,4 +1,4 @@
-"""What ``scae embed`` and ``scae denoise`` share: read a file, fit or load a model, write a file."""
+"""What the commands that apply a model to a file share: read a file, fit or load a model, write a file."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Each public function has a file of the same name.
 """
 
 from ._choose import Choice, choose
+from ._classify import classify
+from ._cluster import cluster
 from ._correlation import correlation
 from ._cross_validate import cross_validate
 from ._denoise import denoise
@@ -13,11 +15,14 @@ from ._embed import embed
 from ._fit import fit
 from ._grid import grid
 from ._loadings import loadings
+from ._pseudotime import pseudotime
 from ._score import score
 
 __all__ = [
     "Choice",
     "choose",
+    "classify",
+    "cluster",
     "correlation",
     "cross_validate",
     "denoise",
@@ -27,5 +32,6 @@ __all__ = [
     "fit",
     "grid",
     "loadings",
+    "pseudotime",
     "score",
 ]

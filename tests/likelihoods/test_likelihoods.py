@@ -15,6 +15,7 @@ import scae
 from scae.errors import CountsError
 from scae.likelihoods import NB, ZINB, GaussianLikelihood, Parameters, QuasiNB, Student
 from scae.likelihoods.base import LINKS
+from scae.records import EncoderInput
 from scae.tl._inputs import query
 from scae.transforms import Normalized
 
@@ -218,3 +219,15 @@ def test_without_a_batch_key_it_is_one_dispersion_a_gene(pbmc):
     for model in (one, two):
         scae.tl.dispersion(pbmc, model, key_added=model.spec.likelihood.dispersion)
     np.testing.assert_array_equal(pbmc.var["gene"], pbmc.var["gene-batch"])
+
+
+def test_a_weight_of_the_mean_squared_error_is_a_fixed_standard_deviation(counts):
+    """The loss is the weighted error plus a constant, and no standard deviation is learned."""
+    likelihood = GaussianLikelihood(mse_weight=100.0)
+    p = parameters_of(likelihood, counts)
+    assert set(p.raw) == {"mean"}
+    seen = EncoderInput(counts)
+    error = (p["mean"] - seen.dense()).square().mean(1)
+    nll = likelihood.nll(p, seen)
+    torch.testing.assert_close(nll - 100 * error, (nll - 100 * error).mean().expand_as(nll), rtol=1e-9, atol=0)
+    torch.testing.assert_close(nll, -likelihood.dist(p).log_prob(seen.dense()), rtol=1e-9, atol=0)
