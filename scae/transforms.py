@@ -115,7 +115,8 @@ class Normalized(Transform):
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
         value = value.clamp_min(0)
         if self.log and self.unit_max:
-            value = value * _largest_log(value, library if self.target_sum is None else torch.full_like(library, self.target_sum))
+            total = library if self.target_sum is None else torch.full_like(library, float(self.target_sum))
+            value = value * _largest_log(value, total)
         return _as_counts(value.expm1() if self.log else value, library)
 
 

@@ -17,7 +17,7 @@ from scae import pp
 from scae.bottlenecks import Deterministic, Sparse
 from scae.cli import main
 from scae.errors import ConfigError
-from scae.infer import score
+from scae.infer import losses
 from scae.likelihoods import NB, GaussianLikelihood, Student
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import Linear
@@ -112,7 +112,7 @@ def solved(levels: int = 0, **options) -> tuple[Autoencoder, CountMatrix]:
     model = Autoencoder(ModelSpec(**PCA | options), data_of(25, levels=levels), rng).double()
     history = fit(model, source, SOLVED, rng)
     assert [row["step"] for row in history.rows] == [0]
-    assert history.rows[0]["loss"] == pytest.approx(score(model, source).mean(), rel=1e-6)
+    assert history.rows[0]["loss"] == pytest.approx(losses(model, source).mean(), rel=1e-6)
     return model, source
 
 

@@ -145,13 +145,7 @@ class Network(ABC):
         """A new decoder, which may share the weights of ``encoder``."""
 
     def check(self, likelihood: Any, bottleneck: Any) -> None:  # noqa: B027
-        """Refuse parts with which this network makes no model.
-
-        Raises
-        ------
-        ConfigError
-            If there are such parts.
-        """
+        """Raise ``ConfigError`` for parts with which this network makes no model."""
 
     def solve(self, encoder: Encoder, decoder: Decoder, seen: EncoderInput, design: Tensor | None, seed: int) -> Tensor:
         """Solve for the weights, where ``solves``, after biases and the input's scale have their starting values.

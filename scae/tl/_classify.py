@@ -144,7 +144,8 @@ def _known(adata: AnnData, labels: str | None, model: Model, method: str) -> NDA
     if labels not in adata.obs:
         raise unknown("obs column", labels, adata.obs.columns, hint="labels names the column with the known labels.")
     column = adata.obs[labels]
-    known = np.where(column.notna(), column.astype(str), None)
+    known = column.astype(str).to_numpy(object)
+    known[column.isna().to_numpy()] = None
     levels = {level for level in known if level is not None}
     if all(known):
         raise ConfigError(f"every cell has a value in obs[{labels!r}], so there is none to label. Set those of some to None.")

@@ -88,7 +88,7 @@ def cluster(
     _check(adata, n_clusters, n_fits, resolution, n_neighbors)
     fits = [model] if isinstance(model, Autoencoder) else [model] * n_fits
     repeats = -(-_MEMBERS // len(fits))
-    how = {"n_clusters": n_clusters, "resolution": float(resolution), "n_neighbors": int(n_neighbors)}
+    how: dict[str, Any] = {"n_clusters": n_clusters, "resolution": float(resolution), "n_neighbors": int(n_neighbors)}
     models: list[Autoencoder] = []
     members: list[Codes] = []
     for i, each in enumerate(fits):
