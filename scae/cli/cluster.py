@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n-clusters", type=int, metavar="N", help="number of clusters; without it, as many as --resolution gives"
     )
     parser.add_argument("--n-fits", type=int, default=3, metavar="N", help="fits that the consensus is made of (3)")
-    parser.add_argument("--resolution", type=float, default=1.0, metavar="R", help="resolution of the Leiden algorithm (1.0)")
+    parser.add_argument("--resolution", type=float, default=0.4, metavar="R", help="resolution of the Leiden algorithm (0.4)")
     parser.add_argument("--n-neighbors", type=int, default=15, metavar="N", help="neighbours of each cell in the graph (15)")
     applying.add_arguments(parser, default="scdha")
 

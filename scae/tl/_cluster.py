@@ -26,7 +26,7 @@ _MEMBERS = 9  # clusterings in a consensus, as in scDHA: more seeds of the clust
 
 @spelled_out(KEYWORDS | TRAINING)
 def cluster(
-    adata: AnnData, model: Model = "scdha", *, n_clusters: int | None = None, n_fits: int = 3, resolution: float = 1.0,
+    adata: AnnData, model: Model = "scdha", *, n_clusters: int | None = None, n_fits: int = 3, resolution: float = 0.4,
     n_neighbors: int = 15, key_added: str = "scae_cluster", overwrite: bool = False, **keywords: Any,
 ) -> Autoencoder:  # fmt: skip
     """Cluster cells by the consensus of several fits of a model.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import igraph
 
 Codes = NDArray[np.int64]  # (cells,) cluster of each cell, from 0
+_LEAST_SHARED = 1 / 15  # Jaccard index below which cells are not joined
 _SEARCH = 25  # halvings of the range of resolutions
 
 
@@ -38,17 +39,17 @@ def clusterings(
 
 
 def shared_neighbors(z: NDArray[np.float32], n_neighbors: int) -> igraph.Graph:
-    """Cells joined to their nearest neighbours, by the share of neighbours that both have (Jaccard index; Levine 2015)."""
+    """Cells joined by the share of their nearest neighbours that both have (Jaccard index; Levine 2015)."""
     import igraph
 
     n = len(z)
     neighbor = np.column_stack([np.arange(n), nearest(z, n_neighbors)[1]])  # each cell is a neighbour of its own
     k = neighbor.shape[1]
     near = sp.csr_matrix((np.ones(n * k), neighbor.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
-    common = (near @ near.T).multiply(near.maximum(near.T))
-    edges = sp.triu(common, 1).tocoo()
+    edges = sp.triu(near @ near.T, 1).tocoo()
     weight = edges.data / (2 * k - edges.data)
-    return igraph.Graph(n, np.column_stack([edges.row, edges.col]), edge_attrs={"weight": weight})
+    kept = weight >= _LEAST_SHARED
+    return igraph.Graph(n, np.column_stack([edges.row, edges.col])[kept], edge_attrs={"weight": weight[kept]})
 
 
 def leiden(graph: igraph.Graph, resolution: float, seed: int) -> Codes:
