@@ -15,7 +15,7 @@ from ..errors import ConfigError, unknown
 from ..infer import latent
 from ..keys import KEYWORDS, spelled_out
 from ..model import Autoencoder
-from ..priors.base import components, normal_log_prob
+from ..priors import LabelNormal
 from ._fit import TRAINING, Model, fitted, spec_of
 from ._latents import check_count
 from ._writing import check_slots, note
@@ -47,7 +47,7 @@ def classify(
     method : str
         ``'knn'``: the share of each label among the nearest labelled cells (Cover & Hart 1967; Tran 2021). ``'prior'``: Bayes'
         rule, p(label | z) ∝ p(label) p(z | label), with the normal distributions that a model with the prior ``label_normal``
-        has learned (Xu 2021). They may not fit where few cells were labelled in the fit; neighbours were right more often.
+        has learned (Xu 2021).
     n_neighbors : int
         Number of labelled neighbours that vote; all labelled cells if there are fewer.
     key_added : str
@@ -171,10 +171,9 @@ def _by_neighbors(z: NDArray[np.float32], known: NDArray[np.object_], n_neighbor
 def _by_prior(model: Autoencoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
     """p(label | z) ``(cells, labels)`` by Bayes' rule."""
     with torch.no_grad():
-        (mean, sd), share = components(model.bottleneck), model.bottleneck.get_buffer("share")
-        at = torch.from_numpy(z).double()[:, None]
-        log_p = normal_log_prob(at, mean.double().cpu(), sd.double().cpu()).sum(2) + share.double().cpu().log()
-        return log_p.softmax(1).numpy()
+        prior: LabelNormal = model.spec.bottleneck.prior  # type: ignore[attr-defined]
+        log_p = prior.log_posterior(model.bottleneck, torch.from_numpy(z).to(model.device))
+        return log_p.double().softmax(1).cpu().numpy()
 
 
 def _keep_known(p: NDArray[np.float64], levels: list[str], known: NDArray[np.object_]) -> None:
