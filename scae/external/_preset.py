@@ -121,6 +121,8 @@ def plan(
     more = only("training_kwds", training_kwds, TRAINING, TRAINING_FIXED)
     if str(optimizer).lower() not in _OPTIMIZERS:
         raise unknown("optimizer", optimizer, ["RMSprop", "Adam"])
+    if not isinstance(epochs, Integral) or epochs < 1:
+        raise ConfigError(f"epochs is {epochs!r}; allowed: a whole number from 1.")
     rule, eps = _OPTIMIZERS[str(optimizer).lower()]
     named = replace(
         base,
