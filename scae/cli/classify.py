@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", default="knn", choices=METHODS, help="vote of the nearest labelled cells, or the prior label_normal (knn)"
     )
-    parser.add_argument("--n-neighbors", type=int, default=15, metavar="N", help="labelled neighbours that vote (15)")
+    parser.add_argument("--n-neighbors", type=int, default=10, metavar="N", help="labelled neighbours that vote (10)")
     parser.add_argument("--with-probabilities", action="store_true", help="also write the probability of every label to obsm")
     applying.add_arguments(parser, default="scdha")
 

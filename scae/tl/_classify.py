@@ -25,7 +25,7 @@ METHODS = ("knn", "prior")
 
 @spelled_out(KEYWORDS | TRAINING)
 def classify(
-    adata: AnnData, model: Model = "scdha", labels: str | None = None, *, method: str = "knn", n_neighbors: int = 15,
+    adata: AnnData, model: Model = "scdha", labels: str | None = None, *, method: str = "knn", n_neighbors: int = 10,
     key_added: str = "scae_label", with_probabilities: bool = False, overwrite: bool = False, **keywords: Any,
 ) -> Autoencoder:  # fmt: skip
     """Label cells by the labelled cells that are nearest in the latent, or by the labels that the model itself has learned.

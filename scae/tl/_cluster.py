@@ -86,8 +86,9 @@ def cluster(
     """
     check_slots(adata, ("obs", key_added), ("obs", f"{key_added}_confidence"), overwrite=overwrite)
     _check(adata, n_clusters, n_fits, resolution, n_neighbors)
-    fits = [model] if isinstance(model, Autoencoder) else [model] * n_fits
+    fits = [model] if isinstance(model, Autoencoder) else [model] * int(n_fits)
     repeats = -(-_MEMBERS // len(fits))
+    n_clusters = None if n_clusters is None else int(n_clusters)
     how: dict[str, Any] = {"n_clusters": n_clusters, "resolution": float(resolution), "n_neighbors": int(n_neighbors)}
     models: list[Autoencoder] = []
     members: list[Codes] = []

@@ -113,8 +113,8 @@ def consensus(members: list[Codes], n_clusters: int | None) -> tuple[Codes, NDAr
         codes = members[_central(members)]
         group = np.asarray((hot.T @ _one_hot(codes)).argmax(1)).ravel()  # of each member's cluster, the one it overlaps most
         votes = hot @ _one_hot(group, int(codes.max()) + 1)
-    agreed = np.asarray(votes.tocsr()[np.arange(len(codes)), codes]).ravel()
-    return _by_size(codes), np.divide(agreed, len(members), dtype=np.float32, casting="unsafe")
+    agreement = np.asarray(votes.tocsr()[np.arange(len(codes)), codes]).ravel() / len(members)
+    return _by_size(codes), agreement.astype(np.float32)
 
 
 def _one_hot(codes: NDArray[Any], width: int | None = None) -> sp.csr_matrix:

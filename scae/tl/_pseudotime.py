@@ -23,7 +23,7 @@ from ._writing import check_slots, note
 
 @spelled_out(KEYWORDS | TRAINING)
 def pseudotime(
-    adata: AnnData, model: Model = "scdha", start: str | int | None = None, *, n_neighbors: int = 15,
+    adata: AnnData, model: Model = "vae", start: str | int | None = None, *, n_neighbors: int = 15,
     key_added: str = "scae_pseudotime", overwrite: bool = False, **keywords: Any,
 ) -> Autoencoder:  # fmt: skip
     """Write each cell's distance from a start cell along the neighbour graph of the latent.

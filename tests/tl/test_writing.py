@@ -39,9 +39,11 @@ def models() -> dict[str, scae.Autoencoder]:
 
 
 def few_counts() -> AnnData:
-    """Sixty cells and the forty genes with the most counts."""
+    """Sixty cells, half of them labelled, and the forty genes with the most counts."""
     adata = real_counts()[:60]
-    return adata[:, np.sort(np.argsort(-np.asarray(adata.X.sum(0)).ravel())[:40])].copy()
+    adata = adata[:, np.sort(np.argsort(-np.asarray(adata.X.sum(0)).ravel())[:40])].copy()
+    adata.obs["known"] = adata.obs["bulk_labels"].where(np.arange(60) % 2 == 0)
+    return adata
 
 
 @pytest.fixture
@@ -61,6 +63,16 @@ WRITERS = {
     "dispersion": ("var", "mine", lambda a, m, **o: scae.tl.dispersion(a, m["var"], **o)),
     "dispersion per batch": ("varm", "mine", lambda a, m, **o: scae.tl.dispersion(a, m["varm"], **o)),
     "dispersion per cell": ("obsm", "mine", lambda a, m, **o: scae.tl.dispersion(a, m["obsm"], **o)),
+    "cluster": ("obs", "mine", lambda a, m, **o: scae.tl.cluster(a, m["var"], **o)),
+    "cluster, confidence": ("obs", "mine_confidence", lambda a, m, **o: scae.tl.cluster(a, m["var"], n_clusters=2, **o)),
+    "classify": ("obs", "mine", lambda a, m, **o: scae.tl.classify(a, m["var"], "known", **o)),
+    "classify, confidence": ("obs", "mine_confidence", lambda a, m, **o: scae.tl.classify(a, m["var"], "known", **o)),
+    "classify, probabilities": (
+        "obsm",
+        "mine_probabilities",
+        lambda a, m, **o: scae.tl.classify(a, m["var"], "known", with_probabilities=True, **o),
+    ),
+    "pseudotime": ("obs", "mine", lambda a, m, **o: scae.tl.pseudotime(a, m["var"], 0, **o)),
     "loadings": ("varm", "mine", lambda a, m, **o: scae.tl.loadings(a, m["linear"], **o)),
     "cross_validate": ("uns", "mine", lambda a, _, **o: scae.tl.cross_validate(a, "vae", n_splits=1, plan=QUICK, **o)),
 }
@@ -209,6 +221,9 @@ def test_each_result_is_recorded_with_the_model_that_made_it(few):
 @pytest.mark.parametrize("number", [np.int64, np.int8, np.uint16])
 def test_numbers_of_numpy_are_recorded(number, few, models):
     scae.tl.score(few, models["var"], n_samples=number(2))
+    scae.tl.cluster(few, models["var"], n_clusters=number(3), resolution=np.float32(0.5), n_neighbors=number(5))
+    scae.tl.classify(few, models["var"], np.str_("known"), n_neighbors=number(5))
+    scae.tl.pseudotime(few, models["var"], number(2), n_neighbors=number(40))
     scae.tl.denoise(few, models["varm"], n_samples=number(2), library_size=np.float32(500), kind="rate", at_batch=np.str_("east"))
     entries = {place: json.loads(entry) for place, entry in few.uns["scae"]["written"].items()}
     assert entries["obs['scae_score']"]["n_samples"] == 2

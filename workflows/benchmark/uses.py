@@ -110,8 +110,8 @@ def label_rows(name: str, adata: AnnData) -> Iterator[dict]:
     for seed in SEEDS:
         hidden = np.random.default_rng(seed).random(adata.n_obs) < 0.5
         adata.obs["known"] = truth.astype(object).where(~hidden, None)
-        peer = KNeighborsClassifier(15).fit(z[~hidden], truth[~hidden])
-        yield {"method": "15 neighbours in PCA", "set": name, "accuracy": peer.score(z[hidden], truth[hidden])}
+        peer = KNeighborsClassifier(10).fit(z[~hidden], truth[~hidden])
+        yield {"method": "10 neighbours in PCA", "set": name, "accuracy": peer.score(z[hidden], truth[hidden])}
 
         def right(mask: np.ndarray = hidden) -> float:
             return float((adata.obs["scae_label"].astype(str) == truth)[mask].mean())
