@@ -488,7 +488,7 @@ OPTIONS: list[tuple[tuple[str, ...], dict[str, tuple[dict[str, Any], str]]]] = [
 ALONE: dict[str, tuple[Callable[[], Any], str]] = {
     "lr=-1": (lambda: scae.TrainPlan(lr=-1), "lr is -1"),
     "lr=NaN": (lambda: scae.TrainPlan(lr=np.nan), "lr is nan"),
-    "epochs=0": (lambda: scae.TrainPlan(epochs=0), "epochs is 0"),
+    "epochs=-1": (lambda: scae.TrainPlan(epochs=-1), "epochs is -1"),
     "epochs=1.5": (lambda: scae.TrainPlan(epochs=1.5), r"epochs is 1\.5"),
     "batch_size of text": (lambda: scae.TrainPlan(batch_size="a"), "batch_size is 'a'"),
     "held_out=1": (lambda: scae.TrainPlan(held_out=1), "held_out is 1"),
