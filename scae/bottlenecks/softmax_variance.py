@@ -38,4 +38,4 @@ class SoftmaxVariance(Bottleneck):
         log_share: Tensor = logits.log_softmax(1).clamp_min(-14.0)  # the same floor as for other posteriors
         sd = (0.5 * log_share).exp()
         kl = normal_kl(mean, sd, torch.zeros_like(mean), torch.ones_like(sd)).sum(1)
-        return Latent(draw(mean, self.noise * sd, rng), mean, self.beta * kl, mean.new_zeros(len(mean)), sd=sd)
+        return Latent(draw(mean, self.noise * sd, rng), mean, kl, mean.new_zeros(len(mean)), sd=sd)

@@ -13,7 +13,10 @@ from torch.distributions import Normal, kl_divergence
 import scae
 from scae.bottlenecks import Binary, Gaussian
 from scae.errors import ConfigError
+from scae.fields import fields
+from scae.keys import DataKeys
 from scae.tl._fit import fitted
+from scae.tl._inputs import prepare
 
 ONE_BY_ONE = {"rtol": 1e-4, "atol": 1e-3}  # sums of a block in another order
 
@@ -48,6 +51,24 @@ def test_the_kl_has_weight_one_whatever_it_was_in_the_fit(pbmc, beta):
     nll, kl = terms(pbmc, model)
     assert kl.mean() > 0.1
     np.testing.assert_allclose(scae.tl.score(pbmc, model, n_samples=2), nll + kl, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in scae.parts.names("bottleneck") if "beta" in fields(scae.parts.find("bottleneck", n))]
+)
+def test_no_latent_weights_its_own_kl(pbmc, name):
+    """β is applied once, in the loss."""
+    data, source = prepare(pbmc, pbmc.X, DataKeys())
+    counts, cells = source.take(np.arange(200))
+    kl = {}
+    for beta in (0.1, 4.0):
+        spec = scae.ModelSpec(bottleneck=replace(small("bottleneck", name), dim=8, beta=beta))
+        model = scae.Autoencoder(spec, data, torch.Generator().manual_seed(0))
+        loss = model(counts, cells, torch.Generator().manual_seed(1))
+        torch.testing.assert_close(loss.total, loss.nll + beta * loss.kl + loss.penalty)
+        kl[beta] = loss.kl
+    assert torch.equal(kl[0.1], kl[4.0])
+    assert kl[4.0].mean() > 0
 
 
 def test_the_score_of_a_point_is_its_likelihood(pbmc):
