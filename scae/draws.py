@@ -48,7 +48,7 @@ class PerCell(torch.Generator):
         self.key = _mixed(sums + _mixed(sums.new_tensor(seed)))  # (cells,)
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Draws from U(0, 1), both ends excluded, as many per cell as ``like`` has columns."""
+        """Draws from U(0, 1), as many per cell as ``like`` has columns."""
         self.asked += 1
         column = torch.arange(like.shape[1], device=like.device) + (self.asked << 32)
         bits = _mixed(self.key[:, None] + _STEP * column)  # (cells, columns)

@@ -141,8 +141,7 @@ def _target(cells: Cells, library_size: float | None, batch: int | None) -> Cell
 
 def _whole(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, missing: Tensor) -> Cells:
     """At the exposure with the missing genes, if the measured ones have the share of all molecules that the model predicts."""
-    p = model.decode(model.encode(counts, cells).z, counts, target)
-    mean = model.counts(model.spec.likelihood.mean(p), target)
+    mean = _expected(model, counts, cells, target, None, 0, torch.Generator(model.device))
     share = mean[:, ~missing].sum(1, keepdim=True) / mean.sum(1, keepdim=True)
     return replace(target, library=target.library / share.clamp_min(torch.finfo(share.dtype).tiny))
 
@@ -222,11 +221,8 @@ def bound(
     latents = model.spec.bottleneck.at_draws() if importance else model.spec.bottleneck
 
     def read(counts: Counts, cells: Cells) -> Tensor:
-        rng, encoded, target = (
-            PerCell(counts, seed),
-            model.encoded(EncoderInput(counts), cells, None),
-            model.target(counts, cells),
-        )
+        rng = PerCell(counts, seed)
+        encoded, target = model.encoded(EncoderInput(counts), cells, None), model.target(counts, cells)
         each = torch.zeros(len(model.decoders), n_samples, len(counts), device=model.device)
         for decoder, draw in itertools.product(model.decoders, range(n_samples)):
             latent = latents(model.bottleneck, encoded, cells, rng)

@@ -64,7 +64,7 @@ class Autoencoder(nn.Module):
     spec, data
         What the model is, and what it was fitted to.
     fitted
-        How it was fitted: plan, history, seed, environment and a hash of the latent (plain values, saved with the model).
+        How it was fitted: plan, history, seed, environment, hash and calibration of the latent (plain values, also saved).
     """
 
     def __init__(self, spec: ModelSpec, data: DataSpec, rng: torch.Generator) -> None:

@@ -11,10 +11,14 @@ from . import applying
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-added", default="X_scae", metavar="KEY", help="obsm key to write (X_scae)")
+    parser.add_argument("--with-sd", action="store_true", help="also write the posterior standard deviation to obsm")
     parser.add_argument(
-        "--with-sd", nargs="?", const=True, default=False, metavar="calibrated", help="also write the posterior standard "
-        "deviation to obsm; with the word calibrated, scaled to what halves of the same cells show"
-    )  # fmt: skip
+        "--calibrated-sd",
+        dest="with_sd",
+        action="store_const",
+        const="calibrated",
+        help="the same, scaled by how much the latents of two halves of a cell's counts differ",
+    )
     applying.add_arguments(parser, default="vae")
 
 

@@ -122,7 +122,7 @@ def dca(
     verbose
         Show a progress bar with the losses, and log the architecture.
     training_kwds
-        ``clip_grad``: maximum norm of the gradient (in the original, of each of its entries). ``validation_split``: share of
+        ``clip_grad``: maximum norm of the gradient per gene (in the original, of each entry). ``validation_split``: share of
         cells held out, chosen at random (in the original, the last cells). Other options must have their defaults.
     return_model
         Return the fitted :class:`scae.Autoencoder` (in the original, a Keras model). It must be applied to counts, such as

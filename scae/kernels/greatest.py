@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import jit
-from .rows import Rows, Uncanonical, each_chunk, n_chunks, pieces
+from .rows import Rows, by_chunk, n_chunks
 from .sums import valid
 
 LEAST, FACTOR = 10, 4  # a lone spike is a count of at least 10 and more than four times the second greatest of its gene
@@ -37,18 +37,7 @@ def two_greatest(m: Rows) -> NDArray[np.float64]:
     Uncanonical
         If the columns of a row do not ascend, or a column is outside the matrix.
     """
-    chunks = n_chunks(m)
-    out = np.zeros((chunks, m.n_columns, 2))
-    valid = np.ones(chunks, bool)
-
-    def find(chunk: int, start: int, stop: int) -> None:
-        for p in pieces(m, start, stop):
-            valid[chunk] &= _greatest(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, out[chunk])
-
-    each_chunk(m, chunks, find)
-    if not valid.all():
-        raise Uncanonical
-    return reduce(merged, out)
+    return reduce(merged, by_chunk(m, _greatest, np.zeros((n_chunks(m), m.n_columns, 2))))
 
 
 def merged(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -170,6 +170,35 @@ def each_chunk(m: Rows, chunks: int, function: Callable[[int, int, int], None]) 
     threads.run(work, chunks, work=m.data.size)
 
 
+def by_chunk(m: Rows, kernel: Callable[..., bool], out: NDArray) -> NDArray:
+    """Fill ``out[chunk]`` by a kernel of columns, chunk by chunk, on several threads; return ``out``.
+
+    Parameters
+    ----------
+    m : Rows
+        The matrix.
+    kernel : callable
+        ``kernel(start, stop, offset, indptr, indices, data, out)``; returns False if a column is invalid.
+    out : array, shape (chunks, columns, ...)
+        Results of the chunks.
+
+    Raises
+    ------
+    Uncanonical
+        If the columns of a row do not ascend, or a column is outside the matrix.
+    """
+    valid = np.ones(len(out), bool)
+
+    def work(chunk: int, start: int, stop: int) -> None:
+        for p in pieces(m, start, stop):
+            valid[chunk] &= kernel(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, out[chunk])
+
+    each_chunk(m, len(out), work)
+    if not valid.all():
+        raise Uncanonical
+    return out
+
+
 def memory_blocks(x: Any) -> Iterator[Rows]:
     """Yield a matrix in memory as CSR rows: a sparse matrix in one block, a dense one in blocks of bounded size."""
     if hasattr(x, "tocsr"):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import jit
-from .rows import Piece, Prepare, Rows, Uncanonical, each_chunk, n_chunks, pieces
+from .rows import Piece, Prepare, Rows, Uncanonical, by_chunk, each_chunk, n_chunks, pieces
 
 SQUARES, POSITIVE, NONZERO = 0, 1, 2  # second sum of each column: Σv², number of v > 0, number of v ≠ 0
 _NOT_COUNTS, _INVALID = 1, 2  # bits of the status of :func:`add_columns`
@@ -65,18 +65,8 @@ def detected(m: Rows) -> NDArray[np.int64]:
     Uncanonical
         If the columns of a row do not ascend, or a column is outside the matrix.
     """
-    chunks = n_chunks(m)
-    out = np.zeros((chunks, m.n_columns), np.int32)  # half the memory of int64; a chunk has fewer than 2³¹ rows
-    valid = np.ones(chunks, bool)
-
-    def add(chunk: int, start: int, stop: int) -> None:
-        for p in pieces(m, start, stop):
-            valid[chunk] &= _detected(p.start, p.stop, p.offset, m.indptr, p.indices, p.data, out[chunk])
-
-    each_chunk(m, chunks, add)
-    if not valid.all():
-        raise Uncanonical
-    return out.sum(axis=0, dtype=np.int64)
+    out = np.zeros((n_chunks(m), m.n_columns), np.int32)  # half the memory of int64; a chunk has fewer than 2³¹ rows
+    return by_chunk(m, _detected, out).sum(axis=0, dtype=np.int64)
 
 
 def add_columns(indptr: NDArray[np.int64], p: Piece, data: NDArray, second: int, out: NDArray[np.float64]) -> int:

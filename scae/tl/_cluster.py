@@ -80,7 +80,7 @@ def cluster(
     Examples
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
-    >>> model = scae.tl.cluster(adata, "pca", n_clusters=5, n_fits=1, plan=scae.TrainPlan(min_steps=50, epochs=1))
+    >>> model = scae.tl.cluster(adata, "pca", n_clusters=5, n_fits=1)
     >>> list(adata.obs["scae_cluster"].cat.categories)
     ['0', '1', '2', '3', '4']
     """

@@ -73,7 +73,7 @@ def pseudotime(
     Examples
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
-    >>> model = scae.tl.pseudotime(adata, "pca", start=0, plan=scae.TrainPlan(min_steps=50, epochs=1))
+    >>> model = scae.tl.pseudotime(adata, "pca", start=0)
     >>> float(adata.obs["scae_pseudotime"].iloc[0])
     0.0
     """

@@ -52,11 +52,12 @@ def test_several_are_named_together(h5ad, model_file, tmp_path, capsys):
     assert all(name in said for name in given)
 
 
-def test_what_is_not_of_the_fit_is_allowed(h5ad, model_file, tmp_path):
+@pytest.mark.parametrize(("flag", "with_sd"), [("--with-sd", True), ("--calibrated-sd", "calibrated")])
+def test_what_is_not_of_the_fit_is_allowed(flag, with_sd, h5ad, model_file, tmp_path):
     """The layer of these cells, the machine, and the options of the verb."""
     out, words = tmp_path / "o.h5ad", ["--layer", "counts", "--device", "cpu", "--threads", "1", "--overwrite", "--quiet"]
-    assert main(["embed", str(h5ad), str(out), "--model", str(model_file), *words, "--key-added", "z", "--with-sd"]) == 0
+    assert main(["embed", str(h5ad), str(out), "--model", str(model_file), *words, "--key-added", "z", flag]) == 0
     adata = anndata.read_h5ad(h5ad)
-    scae.tl.embed(adata, scae.load(model_file), key_added="z", with_sd=True, layer="counts")
+    scae.tl.embed(adata, scae.load(model_file), key_added="z", with_sd=with_sd, layer="counts")
     back = anndata.read_h5ad(out)
     assert all(np.array_equal(back.obsm[key], adata.obsm[key]) for key in ("z", "z_sd"))
