@@ -200,7 +200,7 @@ def bound(
     """The bound on −log p(x) of each cell, ``(cells,)`` nats: the negative ELBO, or the importance-weighted bound.
 
     Whatever the loss of the fit was, the KL has weight one and there are no penalties. A cell's draws depend on its own counts
-    only, so its bound is the same whichever cells it is handed over with.
+    only, so its bound does not depend on the other cells.
 
     Parameters
     ----------
