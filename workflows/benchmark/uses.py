@@ -29,11 +29,11 @@ from scae.priors import LabelNormal
 INTRO = """\
 # Clusters, labels and pseudotime beside scanpy
 
-Made by `python workflows/benchmark/uses.py DATA_FOLDER > docs/uses.md`. The best value of each column is in bold; differences of a few
-hundredths are within what a seed changes.
+Made by `python workflows/benchmark/uses.py DATA_FOLDER > docs/uses.md`. The best value of each column is in bold. A different
+seed changes a value by a few hundredths.
 
-- **Clusters** are compared with the cell types. `resolution` of `tl.cluster` was chosen on these sets. On the two `scmix` sets, scae was
-  given the batches, and scanpy's PCA was not.
+- **Clusters** are compared with the cell types. The default `resolution` of `tl.cluster` was chosen on these sets. On the two
+  `scmix` sets, scae was given the batches, and scanpy's PCA was not.
 - **Labels:** half of the labels were hidden, three times. No model beats neighbours in PCA on average.
 - **Pseudotime** is compared with the time at which cells were simulated (Spearman), on a line and on a tree with branches.
 """
