@@ -34,6 +34,10 @@ class CategoryError(ScaeError, ValueError):
     """A covariate has a level that the model was not fitted to."""
 
 
+class SupportError(ScaeError, ValueError):
+    """A prediction was asked for where there are no cells from which to make it."""
+
+
 class ConfigError(ScaeError, ValueError):
     """An option has a value outside what is allowed, or two options contradict each other."""
 

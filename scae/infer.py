@@ -123,7 +123,7 @@ def denoised(
         if counts.missing is not None and kind in ("mean", "sample"):
             target = _whole(model, counts, cells, target, counts.missing)
         if kind == "sample":
-            return _drawn(model, counts, cells, target, rng)
+            return drawn(model, model.encode(counts, cells, rng).z, counts, target, rng)
         return _expected(model, counts, cells, target, scale, n_samples, rng)
 
     for rows, expected in each_block(model, source, read):
@@ -146,12 +146,12 @@ def _whole(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, miss
     return replace(target, library=target.library / share.clamp_min(torch.finfo(share.dtype).tiny))
 
 
-def _drawn(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, rng: torch.Generator) -> Tensor:
-    z = model.encode(counts, cells, rng).z
+def drawn(model: Autoencoder, z: Tensor, counts: Counts, target: Cells, rng: torch.Generator) -> Tensor:
+    """A draw ``(cells, genes)`` from the likelihood at latents ``(cells, dim)``, each cell's by one of the decoders."""
     parameters = [model.decode(z, counts, target, decoder=d) for d in model.decoders]
-    drawn = torch.stack([model.spec.likelihood.sample(p, rng) for p in parameters])
-    which = torch.randint(len(drawn), (len(cells),), generator=rng, device=rng.device)
-    return model.counts(drawn[which, torch.arange(len(cells), device=which.device)], target)
+    each = torch.stack([model.spec.likelihood.sample(p, rng) for p in parameters])
+    which = torch.randint(len(each), (len(target),), generator=rng, device=rng.device)
+    return model.counts(each[which, torch.arange(len(target), device=which.device)], target)
 
 
 def _expected(

@@ -23,6 +23,7 @@ FLOORS = (
         "environment",
         "plan",
         "infer",
+        "decoding",
         "weights",
         "history",
         "health",

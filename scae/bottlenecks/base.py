@@ -70,6 +70,36 @@ class Bottleneck(ABC):
         """The input ``(cells, dim)`` of a decoder for a latent ``(cells, dim)``; the latent itself by default."""
         return z
 
+    def of_point(self, weights: nn.Module, point: Tensor) -> Tensor:
+        """The latent that is decoded, from the one that is written to ``obsm``, ``(cells, dim)`` each; the same by default."""
+        return point
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        """Draws of the latent from its prior.
+
+        Parameters
+        ----------
+        weights
+            The module from :meth:`build`.
+        encoded
+            Cells without counts, encoded, see :meth:`scae.priors.Prior.sample`.
+        cells
+            Labels of the cells that are drawn.
+        rng
+            Source of the draws.
+
+        Returns
+        -------
+        Tensor
+            ``(cells, dim)``, as written to ``obsm``.
+
+        Raises
+        ------
+        ConfigError
+            If it has none.
+        """
+        raise ConfigError(f"the bottleneck {self} has no prior to draw from: use prior='aggregate'.")
+
     def at_draws(self) -> Bottleneck:
         """This bottleneck with log q(z|x) − log p(z) at its draw as ``kl``, as the importance-weighted bound needs it.
 

@@ -55,6 +55,9 @@ class Binary(Bottleneck):
         kl = binary_kl(logit, self.rate).sum(1)
         return Latent(z, (logit > 0).to(logit.dtype), kl, torch.zeros_like(kl), sd=(on * (1 - on)).sqrt())
 
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        return (uniform(encoded.stats, rng) < self.rate).to(encoded.stats.dtype)
+
 
 def binary_kl(logit: Tensor, rate: float) -> Tensor:
     """KL(Bernoulli(σ(logit)) ‖ Bernoulli(rate)) of each bit, nats; accurate even for very large logits."""

@@ -79,6 +79,9 @@ class Gaussian(Bottleneck):
         kl = self._kl(weights, mean, sd, drawn, encoded, cells)
         return Latent(z, self.prior.to_latent(mean), kl, penalty, sd=self.prior.latent_sd(mean, sd))
 
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        return self.prior.to_latent(self.prior.sample(weights, encoded, cells, rng))
+
     def _kl(self, weights: nn.Module, mean: Tensor, sd: Tensor, drawn: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """Unweighted KL ``(cells,)``, nats; log q(z|x) − log p(z) at the draw for the importance-weighted objective."""
         if self.objective == "iwae":

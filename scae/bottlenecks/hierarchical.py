@@ -106,6 +106,13 @@ class Hierarchical(Bottleneck):
         history = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
         return Latent(z, mean, torch.stack(kls).sum(0), penalty, sd=sd, history=history)
 
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        ladder = cast(LadderWeights, weights)
+        z = self.prior.to_latent(self.prior.sample(ladder.prior, self._topmost(encoded), cells, rng))
+        for conditional in list(ladder.conditionals)[::-1]:
+            z = draw(*conditional(z), rng)
+        return z
+
 
 def _merged(mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the product of two normal densities."""

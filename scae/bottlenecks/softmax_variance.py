@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..draws import normal
 from ..parts import option, part
 from ..priors.base import draw, normal_kl
 from ..records import Cells, Encoded, Latent
@@ -39,3 +40,6 @@ class SoftmaxVariance(Bottleneck):
         sd = (0.5 * log_share).exp()
         kl = normal_kl(mean, sd, torch.zeros_like(mean), torch.ones_like(sd)).sum(1)
         return Latent(draw(mean, self.noise * sd, rng), mean, kl, mean.new_zeros(len(mean)), sd=sd)
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        return normal(encoded.stats[:, : self.dim], rng)

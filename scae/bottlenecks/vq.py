@@ -109,6 +109,16 @@ class VQ(Bottleneck):
             history={"perplexity": perplexity}, state=taken,
         )  # fmt: skip
 
+    def of_point(self, weights: nn.Module, point: Tensor) -> Tensor:
+        return self.quantize(cast(Codebooks, weights).codebook, point)[2]
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        """The codes by the share of training cells of each; several books are taken to be independent."""
+        books = cast(Codebooks, weights)
+        code = torch.multinomial(books.share, len(cells), replacement=True, generator=rng)  # (books, cells)
+        entries = [book[c] for book, c in zip(books.codebook, code, strict=True)]
+        return torch.stack(entries).sum(0) if self.quantization == "residual" else torch.cat(entries, 1)
+
     def quantize(self, codebook: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantise a latent.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..draws import normal
+from ..errors import ConfigError
 from ..keys import DataSpec
 from ..records import Cells, Encoded
 
@@ -37,6 +38,32 @@ class Prior(ABC):
     @abstractmethod
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """log p(z) ``(cells,)``, nats, of draws ``(cells, dim)``."""
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        """Draws from the prior.
+
+        Parameters
+        ----------
+        weights
+            The module from :meth:`build`.
+        encoded
+            Cells without counts, encoded: they give the number of draws, their device and the encoder's further layers.
+        cells
+            Labels of the cells that are drawn.
+        rng
+            Source of the draws.
+
+        Returns
+        -------
+        Tensor
+            ``(cells, dim)``.
+
+        Raises
+        ------
+        ConfigError
+            If this prior cannot be drawn from.
+        """
+        raise ConfigError(f"the prior {self} cannot be drawn from: use prior='aggregate'.")
 
     def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         """Terms of KL(N(mean, sd²) ‖ prior).
@@ -106,6 +133,12 @@ def mixture_log_prob(z: Tensor, mean: Tensor, sd: Tensor, log_weight: Tensor) ->
     """log Σₖ wₖ N(z; meanₖ, sdₖ²) ``(cells,)``; z ``(cells, dim)``, mean and sd ``(k, dim)``, log w ``(k,)``."""
     each = normal_log_prob(z[:, None], mean, sd).sum(2)  # (cells, k)
     return torch.logsumexp(each + log_weight, dim=1)
+
+
+def mixture_draw(mean: Tensor, sd: Tensor, weight: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """Draws ``(n, dim)`` from Σₖ wₖ N(meanₖ, sdₖ²); mean and sd ``(k, dim)``, w ``(k,)``."""
+    which = torch.multinomial(weight, n, replacement=True, generator=rng) if n else weight.new_zeros(0, dtype=torch.int64)
+    return draw(mean[which], sd[which], rng)
 
 
 class Components(nn.Module):

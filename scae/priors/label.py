@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..keys import DataSpec
 from ..parts import option, part
 from ..records import Cells, Encoded
-from .base import Components, Prior, Sample, components, mixture_log_prob, normal_kl, normal_log_prob
+from .base import Components, Prior, Sample, components, draw, mixture_draw, mixture_log_prob, normal_kl, normal_log_prob
 
 _START_CELLS = 4096  # training cells from which label frequencies are estimated
 
@@ -72,6 +72,14 @@ class LabelNormal(Prior):
             return of_any
         own = cells.label.clamp_min(0)
         return torch.where(cells.label >= 0, normal_log_prob(z, mean[own], sd[own]).sum(1), of_any)
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        mean, sd = components(weights)
+        of_any = mixture_draw(mean, sd, weights.get_buffer("share"), len(cells), rng)
+        if cells.label is None:
+            return of_any
+        own = cells.label.clamp_min(0)
+        return torch.where((cells.label >= 0)[:, None], draw(mean[own], sd[own], rng), of_any)
 
     def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         one_draw = super().kl_parts(weights, mean, sd, z, encoded, cells) / mean.shape[1]  # (cells, 1)

@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax
 from ..keys import DataSpec
 from ..parts import option, part
 from ..records import Cells, Encoded
-from .base import Components, Prior, components, mixture_log_prob
+from .base import Components, Prior, components, mixture_draw, mixture_log_prob
 
 
 @part("prior", "mixture")
@@ -30,5 +30,12 @@ class Mixture(Prior):
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         mean, sd = components(weights)
-        logit = weights.get_parameter("logit") if self.n_components > 1 else mean.new_zeros(1)
-        return mixture_log_prob(z, mean, sd, log_softmax(logit, 0))
+        return mixture_log_prob(z, mean, sd, self._log_weight(weights, mean))
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        mean, sd = components(weights)
+        return mixture_draw(mean, sd, self._log_weight(weights, mean).exp(), len(cells), rng)
+
+    def _log_weight(self, weights: nn.Module, like: Tensor) -> Tensor:
+        logit = weights.get_parameter("logit") if self.n_components > 1 else like.new_zeros(1)
+        return log_softmax(logit, 0)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..draws import normal
 from ..errors import ConfigError
 from ..keys import DataSpec
 from ..parts import option, part
@@ -46,6 +47,10 @@ class Simplex(Prior):
 
     def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         return normal_kl(mean, sd, mean.new_zeros(()), self._sd(mean))
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        like = encoded.stats.chunk(2, dim=1)[0]
+        return self._sd(like) * normal(like, rng)
 
     def to_latent(self, z: Tensor) -> Tensor:
         return torch.softmax(z, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..draws import normal
 from ..parts import part
 from ..records import Cells, Encoded
 from .base import Prior, normal_log_prob
@@ -18,3 +19,6 @@ class StandardNormal(Prior):
 
     def kl_parts(self, weights: nn.Module, mean: Tensor, sd: Tensor, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
         return 0.5 * (mean.square() + sd.square() - 1) - sd.log()
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        return normal(encoded.stats.chunk(2, dim=1)[0], rng)

@@ -13,7 +13,7 @@ from ..errors import NotFittedError
 from ..keys import DataSpec
 from ..parts import option, part
 from ..records import Cells, Encoded
-from .base import Prior, Sample, mixture_log_prob, posterior
+from .base import Prior, Sample, mixture_draw, mixture_log_prob, posterior
 
 
 class PseudoInputs(nn.Module):
@@ -57,8 +57,15 @@ class Vamp(Prior):
         weights.first = nn.Parameter(first + 0.1 * spread * noise)  # noise: with few cells, copies of one cell must differ
 
     def log_prob(self, weights: nn.Module, z: Tensor, encoded: Encoded, cells: Cells) -> Tensor:
+        mean, sd = self._components(weights, encoded)
+        return mixture_log_prob(z, mean, sd, mean.new_tensor(-math.log(len(mean))))
+
+    def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
+        mean, sd = self._components(weights, encoded)
+        return mixture_draw(mean, sd, mean.new_ones(len(mean)), len(cells), rng)
+
+    def _components(self, weights: nn.Module, encoded: Encoded) -> tuple[Tensor, Tensor]:
         first = weights.get_parameter("first")
         if first.shape[1] != encoded.first.shape[1]:
             raise NotFittedError("the pseudo-inputs of prior 'vamp' are initialised from training cells. Fit the model first.")
-        mean, sd = posterior(encoded.rest(first, None))  # pseudo-inputs have no covariates
-        return mixture_log_prob(z, mean, sd, mean.new_tensor(-math.log(len(first))))
+        return posterior(encoded.rest(first, None))  # pseudo-inputs have no covariates

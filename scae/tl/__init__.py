@@ -8,15 +8,18 @@ from ._classify import classify
 from ._cluster import cluster
 from ._correlation import correlation
 from ._cross_validate import cross_validate
+from ._decode import decode
 from ._denoise import denoise
 from ._differences import differences
 from ._dispersion import dispersion
 from ._embed import embed
 from ._fit import fit
 from ._grid import grid
+from ._interpolate import interpolate
 from ._loadings import loadings
 from ._pseudotime import pseudotime
 from ._score import score
+from ._shift import shift
 
 __all__ = [
     "Choice",
@@ -25,13 +28,16 @@ __all__ = [
     "cluster",
     "correlation",
     "cross_validate",
+    "decode",
     "denoise",
     "differences",
     "dispersion",
     "embed",
     "fit",
     "grid",
+    "interpolate",
     "loadings",
     "pseudotime",
     "score",
+    "shift",
 ]

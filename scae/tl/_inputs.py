@@ -68,7 +68,7 @@ def prepare(adata: AnnData, x: Any, keys: DataKeys, *, ordered: bool = False) ->
         order=order,
         breaks=breaks,
     )
-    return data, _assemble(adata, data, counts)
+    return data, assemble(adata, data, counts)
 
 
 def _moments(column: NDArray[np.float64]) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def query(adata: AnnData, x: Any, data: DataSpec, *, may_lack: bool = False) -> 
     missing = position < 0
     counts = _csr(x, position[~missing])
     if not missing.any():
-        return _assemble(adata, data, counts)
+        return assemble(adata, data, counts)
     warnings.warn(
         f"{missing.sum()} of the model's {missing.size} genes are not in adata.var_names and are hidden from the encoder. "
         "Library sizes are totals over the other genes.",
@@ -111,10 +111,17 @@ def query(adata: AnnData, x: Any, data: DataSpec, *, may_lack: bool = False) -> 
     )
     shape = (counts.shape[0], missing.size)
     wide = sp.csr_matrix((counts.data, np.flatnonzero(~missing)[counts.indices], counts.indptr), shape=shape)
-    return replace(_assemble(adata, data, wide), missing=missing)
+    return replace(assemble(adata, data, wide), missing=missing)
 
 
-def _assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
+def assemble(adata: AnnData, data: DataSpec, x: sp.csr_matrix) -> CountMatrix:
+    """Counts ``(cells, genes)`` of a model's genes, with the library sizes and covariates of ``adata.obs``.
+
+    Raises
+    ------
+    CategoryError
+        If a covariate has a level to which the model was not fitted.
+    """
     keys, obs = data.keys, adata.obs
     library = np.asarray(x.sum(1), np.float32).reshape(-1, 1)
     if keys.size_factor:
