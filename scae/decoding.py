@@ -32,7 +32,7 @@ def require_decodable(model: Autoencoder) -> None:
 
 
 def decoded(
-    model: Autoencoder, z: NDArray, source: CountMatrix, *, kind: str = "mean", seed: int = 0
+    model: Autoencoder, z: NDArray, source: CountMatrix, *, kind: str = "mean", seed: int = 0, point: bool = True
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Counts ``(rows, genes)`` at latents, a block of cells at a time; several decoders are averaged.
 
@@ -41,7 +41,8 @@ def decoded(
     model
         A fitted model.
     z
-        ``(cells, dim)``, latents as :func:`scae.infer.latent` gives them.
+        ``(cells, dim)``, latents as :func:`scae.infer.latent` gives them or, if not ``point``, as the decoder takes them (codes,
+        where there are codebooks).
     source
         Library sizes and covariates at which to decode, of cells whose counts are not read.
     kind
@@ -55,7 +56,8 @@ def decoded(
     likelihood = model.spec.likelihood
 
     def read(counts: Counts, cells: Cells) -> Tensor:
-        at = model.spec.bottleneck.of_point(model.bottleneck, next(parts).to(model.device))
+        at = next(parts).to(model.device)
+        at = model.spec.bottleneck.of_point(model.bottleneck, at) if point else at
         if kind == "sample":
             return drawn(model, at, counts, cells, rng)
         each = [model.decode(at, counts, cells, decoder=d) for d in model.decoders]

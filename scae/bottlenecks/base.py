@@ -31,6 +31,7 @@ class Bottleneck(ABC):
     dim: int
     n_samples: int = 1  # draws per cell in the loss
     beta: float = 1.0  # weight of the KL term in the loss
+    any_value: bool = True  # whether every vector of ``dim`` numbers is a latent, as far as the bottleneck itself goes
     is_identity: bool = False  # whether the latent is the encoder's output, and goes to the decoder, as it is
 
     @property

@@ -27,6 +27,7 @@ class Binary(Bottleneck):
     squared Euclidean distance.
     """
 
+    any_value = False
     dim: int = option("number of latent bits", default=32, low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
     rate: float = option("prior probability that a bit is 1", default=0.5, low=1e-4, high=1 - 1e-4)

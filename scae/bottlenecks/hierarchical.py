@@ -110,7 +110,8 @@ class Hierarchical(Bottleneck):
         ladder = cast(LadderWeights, weights)
         z = self.prior.to_latent(self.prior.sample(ladder.prior, self._topmost(encoded), cells, rng))
         for conditional in list(ladder.conditionals)[::-1]:
-            z = draw(*conditional(z), rng)
+            mean, sd = conditional(z)
+            z = draw(mean, sd, rng)
         return z
 
 

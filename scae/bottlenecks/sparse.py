@@ -53,6 +53,7 @@ class Sparse(Bottleneck):
     8
     """
 
+    any_value = False
     dim: int = option("size of the latent", default=64, low=1)
     weight: float = option("L1 penalty, nats per unit of activation", default=0.1, low=0.0)
     k: int | None = option("greatest number of active units in a cell (none: all)", default=None, low=1)

@@ -35,6 +35,7 @@ class SparseKL(Bottleneck):
     cell's score does not depend on other cells. Every cell pays the sum over units, in nats.
     """
 
+    any_value = False
     dim: int = option("size of the latent", default=64, low=1)
     weight: float = option("weight of the sparsity penalty", default=1.0, low=0.0)
     rate: float = option("target mean activation of a unit, ρ", default=0.05, low=1e-4, high=1 - 1e-4)

@@ -61,6 +61,7 @@ class VQ(Bottleneck):
         If ``"plain"`` quantisation has several books, or ``dim`` cannot be split into ``n_books`` pieces.
     """
 
+    any_value = False
     dim: int = option("size of the latent", default=32, low=1)
     n_codes: int = option("number of codes per book", default=64, low=2)
     quantization: str = option("one book, or how several books divide the latent", default="plain", choices=QUANTIZATIONS)

@@ -28,6 +28,8 @@ class Prior(ABC):
     posterior means, then log variances, of the latent that has this prior.
     """
 
+    any_value: bool = True  # whether every vector of ``dim`` numbers is a latent
+
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:
         """New weights, drawn from ``rng``; none by default."""
         return nn.Module()

@@ -32,6 +32,7 @@ class Simplex(Prior):
     0.5
     """
 
+    any_value = False
     concentration: float = option("concentration of the approximated symmetric Dirichlet distribution", default=1.0, low=1e-3)
 
     def build(self, dim: int, data: DataSpec, rng: torch.Generator) -> nn.Module:

@@ -14,6 +14,7 @@ from ._differences import differences
 from ._dispersion import dispersion
 from ._embed import embed
 from ._fit import fit
+from ._generate import generate
 from ._grid import grid
 from ._interpolate import interpolate
 from ._loadings import loadings
@@ -34,6 +35,7 @@ __all__ = [
     "dispersion",
     "embed",
     "fit",
+    "generate",
     "grid",
     "interpolate",
     "loadings",

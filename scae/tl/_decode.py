@@ -109,7 +109,7 @@ def decode(
     obs = frame if cells is None else cells.obs.copy().assign(**frame)
     if reference is not None:
         obs["support"] = support(z, latent(model, fitted(reference, model, {})[1])[0])
-    how = {"library_size": size} | ({"random_state_of_draw": seed} if kind == "sample" else {})
+    how: dict[str, Any] = {"library_size": size} | ({"random_state_of_draw": seed} if kind == "sample" else {})
     return predicted(model, z, at, obs, kind=kind, seed=seed, genes=chosen, verb="decode", **how)
 
 
@@ -127,9 +127,9 @@ def latents_of(latents: AnnData | ArrayLike, key: str, model: Autoencoder) -> ND
         latents = latents.obsm[key]
     dim = model.spec.bottleneck.dim
     try:
-        z = np.asarray(latents, np.float32)
+        z: NDArray[np.float32] = np.asarray(latents, np.float32)
     except (TypeError, ValueError):
-        z = np.empty(())
+        z = np.empty((), np.float32)
     if z.ndim != 2 or z.shape[1] != dim or not np.isfinite(z).all():
         found = f"have shape {z.shape}" if z.ndim != 2 or z.shape[1] != dim else "are not all finite"
         raise ConfigError(f"the latents {found}; allowed: finite numbers (n, {dim}), the dimensions of this model's latent.")

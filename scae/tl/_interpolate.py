@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from ..checks import require_anndata
 from ..decoding import require_decodable
 from ..errors import ConfigError, SupportError, unknown
 from ..infer import latent
@@ -95,6 +96,7 @@ def interpolate(
     """
     require_fitted(model)
     require_decodable(model)
+    require_anndata(adata)
     check_count("n", n, low=0)
     check_count("n_neighbors", n_neighbors)
     size = check_library_size(library_size)
@@ -123,7 +125,9 @@ def _rows(adata: AnnData, end: str, name: str, groupby: str | None) -> NDArray[n
     rows = np.flatnonzero(values == str(end))
     if not rows.size:
         known = adata.obs_names if groupby is None else sorted(set(values))
-        raise unknown("cell" if groupby is None else f"level of {groupby}", end, known, hint="Groups need groupby." * (not groupby))
+        raise unknown(
+            "cell" if groupby is None else f"level of {groupby}", end, known, hint="Groups need groupby." * (not groupby)
+        )
     if groupby is None and rows.size > 1:
         raise ConfigError(f"{name} is {end!r}, the name of {rows.size} cells; allowed: one cell. Make the names unique.")
     return rows
@@ -151,8 +155,8 @@ def _along_graph(z: NDArray[np.float32], ends: NDArray[np.float32], n_neighbors:
     before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)[1]
     if before[here] < 0:
         raise SupportError(
-            f"no path of the neighbour graph joins the ends: a gap without cells separates them. Raise n_neighbors ({n_neighbors}), "
-            "or use path='straight', whose support says where no cells are."
+            f"no path of the neighbour graph joins the ends: a gap without cells separates them. Raise n_neighbors "
+            f"({n_neighbors}), or use path='straight', whose support says where no cells are."
         )
     corners = [here]
     while corners[-1] != start:

@@ -46,7 +46,7 @@ def check_library_size(value: Any) -> float:
     ConfigError
         If it is no finite number above 0.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < inf:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < inf:
         raise ConfigError(f"library_size is {value!r}; allowed: a finite number above 0, in counts.")
     return float(value)
 
@@ -147,6 +147,7 @@ def predicted(
     kind: str = "mean",
     seed: int = 0,
     genes: Sequence[int] | None = None,
+    point: bool = True,
     **how: Any,
 ) -> AnnData:
     """The AnnData of what a model predicts at latents.
@@ -161,7 +162,7 @@ def predicted(
         Covariates and library sizes at which to decode, from :func:`conditions`.
     obs
         What to say of each cell.
-    kind, seed
+    kind, seed, point
         As in :func:`scae.decoding.decoded`.
     genes
         Positions of the genes to keep; None for all.
@@ -176,11 +177,11 @@ def predicted(
     names = model.data.genes if genes is None else [model.data.genes[i] for i in genes]
     if kind != "sample":
         check_memory(len(z), len(names))
-    blocks = [block if genes is None else block[:, list(genes)] for _, block in decoded(model, z, cells, kind=kind, seed=seed)]
-    if kind == "sample":
-        x = sp.vstack([sp.csr_matrix(b) for b in blocks], format="csr") if blocks else sp.csr_matrix((0, len(names)), dtype=np.float32)
-    else:
-        x = np.concatenate(blocks) if blocks else np.empty((0, len(names)), np.float32)
+    every = slice(None) if genes is None else list(genes)
+    blocks = [block[:, every] for _, block in decoded(model, z, cells, kind=kind, seed=seed, point=point)]
+    blocks.append(np.empty((0, len(names)), np.float32))  # no cells are an empty matrix
+    x = sp.vstack([sp.csr_matrix(block) for block in blocks], format="csr") if kind == "sample" else np.concatenate(blocks)
     made = AnnData(x, obs=obs, var=pd.DataFrame(index=list(names)), obsm={"X_scae": z})
-    note(made, model, "X", kind=kind, **how)
+    for place in ("X", "obsm['X_scae']"):
+        note(made, model, place, kind=kind, **how)
     return made

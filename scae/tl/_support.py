@@ -13,9 +13,9 @@ N_NEIGHBORS = 10
 def support(z: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
     """The share of reference cells that are at least as far from their neighbours as a latent is from its own.
 
-    The distance is that to the tenth nearest reference cell. This is the p-value of a test whether a latent is one of the reference
-    cells (conformal outlier detection): uniform from 0 to 1 for further cells of the same kind, and ``1 / (n + 1)`` for a latent
-    farther from all cells than any of the ``n`` is from its neighbours.
+    The distance is that to the tenth nearest reference cell. This is the p-value of conformal outlier detection: uniform from 0
+    to 1 for further cells of the same kind, and ``1 / (n + 1)`` for a latent that is farther from the ``n`` reference cells than
+    any of them is from the others.
 
     Parameters
     ----------
