@@ -81,7 +81,7 @@ def test_what_is_not_allowed_is_refused(model):
         scae.tl.interpolate(adata, model, "a", "b", groupby="type")
     with pytest.raises(ConfigError, match="path is 'curved'; allowed: 'straight', 'graph'"):
         scae.tl.interpolate(adata, model, "cell5", "cell6", path="curved")
-    with pytest.raises(ConfigError, match="n is 2.5"):
+    with pytest.raises(ConfigError, match=r"n is 2\.5"):
         scae.tl.interpolate(adata, model, "cell5", "cell6", 2.5)
     adata.obs_names = ["a"] * 2 + list(adata.obs_names[2:])
     with pytest.raises(ConfigError, match="the name of 2 cells"):

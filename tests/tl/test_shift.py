@@ -118,8 +118,8 @@ def test_where_no_cells_are_the_prediction_is_refused(held_out, model):
     with pytest.raises(SupportError, match=r"median support of the 30 moved cells is .*below min_support \(0.5\)"):
         scae.tl.shift(both, model, "condition", "control", "treated", label="A", label_key="type", min_support=0.5)
     lone = both[both.obs["type"] == "A"].copy()
-    with pytest.raises(SupportError, match="unknown|no label has 5 cells or more in both"):
-        lone.obs["condition"] = ["treated"] * 2 + ["control"] * (lone.n_obs - 2)
+    lone.obs["condition"] = ["treated"] * 2 + ["control"] * (lone.n_obs - 2)
+    with pytest.raises(SupportError, match="no label has 5 cells or more in both"):
         scae.tl.shift(lone, model, "condition", "control", "treated", label_key="type")
 
 
