@@ -91,8 +91,8 @@ def shift(
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> model = scae.tl.fit(adata, plan=scae.TrainPlan(min_steps=20, epochs=1))
     >>> moved = scae.tl.shift(adata, model, "phase", "G1", "S", label_key="bulk_labels")
-    >>> bool((moved.obs["phase"] == "S").all()), moved.n_obs == (adata.obs["phase"] == "G1").sum()
-    (True, True)
+    >>> set(moved.obs["phase"]), moved.n_obs == sum(adata.obs["phase"] == "G1")
+    ({'S'}, True)
     """
     require_fitted(model)
     require_decodable(model)

@@ -38,8 +38,8 @@ As many new cells beside the cells of the fit (at most 2,000):
 
 - **AUC** of two classifiers that tell them apart by 30 principal components of log-normalised counts (.5 is chance): boosted
   trees and logistic regression, five-fold cross-validation;
-- median error of gene **means** and **variances** (absolute log ratio), and mean error of the share of **zeros**, over genes in at
-  least 5 % of the cells;
+- median error of gene **means** and **variances** (absolute log ratio), and mean error of the share of **zeros**, over genes in
+  at least 5 % of the cells;
 - **slope** of the correlations between 200 genes in new cells on those in real ones (1 is best);
 - **mixing**, the share of the 15 nearest neighbours that are of the other kind, over that expected by chance (1 is best).
 """
