@@ -14,8 +14,8 @@ from ..errors import ConfigError, unknown
 from ..infer import latent
 from ..model import Autoencoder
 from ._denoise import listed
-from ._fit import fitted, require_fitted
-from ._predicted import check_kind, check_library_size, check_seed, conditions, covariates_of, predicted
+from ._fit import fitted, require_fitted, seed_of
+from ._predicted import check_kind, check_library_size, conditions, covariates_of, predicted
 from ._support import support
 
 
@@ -98,7 +98,7 @@ def decode(
     require_fitted(model)
     require_decodable(model)
     check_kind(model, kind)
-    size, seed = check_library_size(library_size), check_seed(random_state)
+    size, seed = check_library_size(library_size), seed_of(random_state)
     z = latents_of(latents, key, model)
     cells = latents if isinstance(latents, AnnData) else None
     chosen = None if genes is None else positions(model, genes)

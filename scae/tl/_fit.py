@@ -77,13 +77,25 @@ class FitOptions:
         plan, seed = keywords.get("plan"), keywords.get("random_state", 0)
         if plan is not None and not isinstance(plan, TrainPlan):
             raise ConfigError(f"plan is a {type(plan).__name__}; allowed: a scae.TrainPlan, or None for the preset's.")
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-            raise ConfigError(f"random_state is {seed!r}; allowed: a whole number from 0 to 2**63 - 1.")
+        seed_of(seed)
         folder = keywords.get("checkpoint")
         if folder is not None and not isinstance(folder, str | os.PathLike):
             raise ConfigError(f"checkpoint is {folder!r}; allowed: the path of a folder, or None.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed as an int.
+
+    Raises
+    ------
+    ConfigError
+        If it is no whole number, or out of range.
+    """
+    if not isinstance(random_state, int | np.integer) or isinstance(random_state, bool) or not 0 <= random_state < 2**63:
+        raise ConfigError(f"random_state is {random_state!r}; allowed: a whole number from 0 to 2**63 - 1.")
+    return int(random_state)
 
 
 @spelled_out(KEYWORDS | TRAINING)

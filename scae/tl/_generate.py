@@ -18,10 +18,10 @@ from ..infer import latent
 from ..model import Autoencoder
 from ..parts import inside
 from ._density import Density
-from ._fit import fitted, require_fitted
+from ._fit import fitted, require_fitted, seed_of
 from ._inputs import level_codes
 from ._latents import check_count
-from ._predicted import check_library_size, check_seed, conditions, covariates_of, predicted
+from ._predicted import check_library_size, conditions, covariates_of, predicted
 from ._support import support
 
 PRIORS = ("aggregate", "prior")
@@ -104,7 +104,7 @@ def generate(
     require_fitted(model)
     require_decodable(model)
     check_count("n", n, low=0)
-    size, seed = None if library_size is None else check_library_size(library_size), check_seed(random_state)
+    size, seed = None if library_size is None else check_library_size(library_size), seed_of(random_state)
     if prior not in PRIORS:
         raise ConfigError(f"prior is {prior!r}; allowed: {', '.join(map(repr, PRIORS))}.")
     require_anndata(adata)

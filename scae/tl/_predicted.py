@@ -51,20 +51,6 @@ def check_library_size(value: Any) -> float:
     return float(value)
 
 
-def check_seed(random_state: Any) -> int:
-    """A seed as an int.
-
-    Raises
-    ------
-    ConfigError
-        If it is something else.
-    """
-    whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
-    if not whole or not 0 <= random_state < 2**63:
-        raise ConfigError(f"random_state is {random_state!r}; allowed: a whole number from 0 to 2**63 - 1.")
-    return int(random_state)
-
-
 def covariates_of(
     model: Autoencoder, n: int, obs: pd.DataFrame | None, at_batch: str | None, given: Mapping[str, Any] | None
 ) -> pd.DataFrame:

@@ -38,8 +38,8 @@ As many new cells beside the cells of the fit (at most 2,000):
 
 - **AUC** of two classifiers that tell them apart by 30 principal components of log-normalised counts (.5 is chance): boosted
   trees and logistic regression, five-fold cross-validation;
-- median error of gene **means** and **variances** (absolute log ratio), and mean error of the share of **zeros**, over genes in
-  at least 5 % of the cells;
+- median error of mean counts and of variances of log-normalised counts (absolute log ratio), and mean error of the share of
+  **zeros**, over genes in at least 5 % of the cells;
 - **slope** of the correlations between 200 genes in new cells on those in real ones (1 is best);
 - **mixing**, the share of the 15 nearest neighbours that are of the other kind, over that expected by chance (1 is best).
 """
@@ -85,13 +85,14 @@ def compared(real: sp.csr_matrix, new: sp.csr_matrix) -> dict[str, float]:
     neighbor = NearestNeighbors(n_neighbors=15).fit(z).kneighbors(return_distance=False)
     expected = 2 * kind.mean() * (1 - kind.mean())
     one, two = (x.toarray().astype(np.float64) for x in (real, new))
+    logs = [logged(x).toarray() for x in (real, new)]
     often = (one > 0).mean(0) >= 0.05
     top = np.argsort(-one.mean(0))[:200]
     pairs = np.triu_indices(200, 1)
-    slopes = [np.corrcoef(logged(x)[:, top].toarray().T)[pairs] for x in (real, new)]
+    slopes = [np.corrcoef(x[:, top].T)[pairs] for x in logs]
     return found | {
         "mean": float(np.median(np.abs(np.log(two.mean(0) / one.mean(0)))[often])),
-        "variance": float(np.median(np.abs(np.log(two.var(0) / one.var(0)))[often])),
+        "variance": float(np.median(np.abs(np.log(logs[1].var(0) / logs[0].var(0)))[often])),
         "zeros": float(np.abs((one == 0).mean(0) - (two == 0).mean(0))[often].mean()),
         "slope": float(np.polyfit(*slopes, 1)[0]),
         "mixing": float((kind[neighbor] != kind[:, None]).mean() / expected),
