@@ -27,7 +27,7 @@ def require_decodable(model: Autoencoder) -> None:
     if model.heads.of_cell:
         raise ConfigError(
             f"{model.spec.likelihood} takes {', '.join(map(repr, model.heads.of_cell))} of each cell from its counts, which a "
-            "latent alone does not have. Use scae.tl.denoise, or fit a model with depth='observed'."
+            "latent alone does not have. Use scae.tl.denoise, or fit a model whose likelihood has no such parameter."
         )
 
 

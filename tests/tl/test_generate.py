@@ -15,13 +15,13 @@ from scae.errors import CategoryError, ConfigError, MissingKeyError
 from scae.likelihoods import Poisson
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP
-from scae.parts import inside
 from scae.priors import LabelNormal, Mixture, Simplex, Vamp
 from scae.tl._density import Density
 
 from .groups import groups
 
 PLAN = scae.TrainPlan(epochs=1, min_steps=200, max_steps=200, batch_size=32)
+SHORT = scae.TrainPlan(epochs=1, min_steps=40, max_steps=40, batch_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ BOTTLENECKS = {
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_latents_are_ones_that_the_bottleneck_could_give(cells, name):
     bottleneck = BOTTLENECKS[name]
-    model = scae.tl.fit(cells, ModelSpec(bottleneck=bottleneck), plan=PLAN, device="cpu")
+    model = scae.tl.fit(cells, ModelSpec(bottleneck=bottleneck), plan=SHORT, device="cpu")
     priors = ["aggregate"] if name in ("sparse", "plain") else ["aggregate", "prior"]
     for prior in priors:
         z = scae.tl.generate(cells, model, 50, prior=prior).obsm["X_scae"]
@@ -156,12 +156,11 @@ def test_latents_are_ones_that_the_bottleneck_could_give(cells, name):
     if len(priors) == 1:
         with pytest.raises(ConfigError, match=r"has no prior to draw from: use prior='aggregate'"):
             scae.tl.generate(cells, model, 50, prior="prior")
-    assert all(isinstance(part.any_value, bool) for part in (bottleneck, *inside(bottleneck)))
 
 
 def test_the_joint_frequency_of_codes_is_that_of_the_label(cells):
     """Codes of one group only are never drawn for another."""
-    model = scae.tl.fit(cells, ModelSpec(bottleneck=VQ(dim=3, n_codes=8)), plan=PLAN, device="cpu")
+    model = scae.tl.fit(cells, ModelSpec(bottleneck=VQ(dim=3, n_codes=8)), plan=SHORT, device="cpu")
     scae.tl.embed(cells, model, overwrite=True)
     own = set(cells.obs.loc[cells.obs["group"] == "A", "X_scae_code"].astype(int))
     book = model.bottleneck.codebook[0].numpy()
@@ -172,7 +171,7 @@ def test_the_joint_frequency_of_codes_is_that_of_the_label(cells):
 
 def test_a_prior_with_labels_draws_by_label(cells):
     spec = ModelSpec(bottleneck=Gaussian(dim=3, prior=LabelNormal()))
-    model = scae.tl.fit(cells, spec, plan=PLAN, label_key="group", device="cpu")
+    model = scae.tl.fit(cells, spec, plan=SHORT, label_key="group", device="cpu")
     new = {label: scae.tl.generate(cells, model, 200, label=label, prior="prior") for label in "AB"}
     means = model.bottleneck.mean.detach().numpy()
     for i, label in enumerate("AB"):
