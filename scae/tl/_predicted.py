@@ -104,7 +104,8 @@ def _of_length(name: str, value: Any, n: int, *, numeric: bool) -> NDArray[Any]:
 def conditions(model: Autoencoder, obs: pd.DataFrame, library: NDArray | float) -> CountMatrix:
     """Cells without counts, with the covariates of ``obs`` and given library sizes: what a latent is decoded at."""
     data = replace(model.data, keys=replace(model.data.keys, size_factor=None))
-    cells = assemble(AnnData(obs=obs), data, sp.csr_matrix((len(obs), data.n_genes), dtype=np.float32))
+    numbered = AnnData(obs=obs.set_axis(pd.RangeIndex(len(obs)).astype(str)))  # names may repeat
+    cells = assemble(numbered, data, sp.csr_matrix((len(obs), data.n_genes), dtype=np.float32))
     return replace(cells, library=np.broadcast_to(np.asarray(library, np.float32).reshape(-1, 1), (len(obs), 1)).copy())
 
 
