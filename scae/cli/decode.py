@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="rate",
         choices=KINDS,
-        help="expected counts at --library-size or at the cell's library size, a draw at the latter, or E[log1p(CP10k)] (rate)",
+        help="rate, mean: expected counts; sample: a draw; log_mean: E[log1p(CP10k)] (rate)",
     )
-    parser.add_argument("--library-size", type=float, default=1e4, metavar="N", help="library size, counts (10000)")
+    parser.add_argument(
+        "--library-size", type=float, metavar="N", help="library size, counts (of each cell for mean and sample, otherwise 10000)"
+    )
     parser.add_argument("--at-batch", metavar="LEVEL", help="decode at this batch instead of each cell's own")
     parser.add_argument("--genes", nargs="+", metavar="GENE", help="only these genes")
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..decoding import require_decodable
 from ..errors import ConfigError, unknown
-from ..infer import latent
+from ..infer import CP10K, latent
 from ..model import Autoencoder
 from ._denoise import listed
 from ._fit import fitted, require_fitted, seed_of
@@ -25,7 +26,7 @@ def decode(
     *,
     key: str = "X_scae",
     kind: str = "rate",
-    library_size: float = 1e4,
+    library_size: float | ArrayLike | None = None,
     at_batch: str | None = None,
     covariates: Mapping[str, Any] | None = None,
     genes: str | Sequence[str] | None = None,
@@ -45,12 +46,11 @@ def decode(
     key : str
         ``obsm`` key of the latents, as :func:`scae.tl.embed` wrote it.
     kind : str
-        ``"rate"``: expected counts at a library size of ``library_size``. ``"mean"``: expected counts at the library size of each
-        cell of an AnnData. ``"sample"``: one draw from the likelihood at that library size. ``"log_mean"``:
-        E[log1p(X · 10⁴ / library_size)] of counts X at a library size of ``library_size``, for likelihoods of molecules. An array
-        has no library sizes, so ``"mean"`` and ``"sample"`` also refer to ``library_size``.
-    library_size : float
-        Library size, counts.
+        ``"rate"`` and ``"mean"``: expected counts. ``"sample"``: one draw from the likelihood. ``"log_mean"``:
+        E[log1p(X · 10⁴ / library_size)] of counts X, for likelihoods of molecules, at one library size for all.
+    library_size : float or array, optional
+        Library size, counts, one for all or one per latent. None for that of each cell of an AnnData if ``kind`` is ``"mean"`` or
+        ``"sample"``, which takes the counts, and for 10,000 otherwise.
     at_batch : str, optional
         Level of ``batch_key`` at which to decode; None: that of each cell. An array needs one if the model has a batch key.
     covariates : mapping, optional
@@ -98,19 +98,35 @@ def decode(
     require_fitted(model)
     require_decodable(model)
     check_kind(model, kind)
-    size, seed = check_library_size(library_size), seed_of(random_state)
-    z = latents_of(latents, key, model)
+    seed, z = seed_of(random_state), latents_of(latents, key, model)
+    sizes = None if library_size is None else _sizes(library_size, len(z), kind)
     cells = latents if isinstance(latents, AnnData) else None
     chosen = None if genes is None else positions(model, genes)
     frame = covariates_of(model, len(z), None if cells is None else cells.obs, at_batch, covariates)
-    at = conditions(model, frame, size)
-    if cells is not None and kind in ("mean", "sample"):
-        at = conditions(model, frame, fitted(cells, model, {})[1].library)
+    if sizes is None:
+        own = cells is not None and kind in ("mean", "sample")
+        sizes = fitted(cells, model, {})[1].library if own else np.full(len(z), CP10K)
+    at = conditions(model, frame, sizes)
     obs = frame if cells is None else cells.obs.copy().assign(**frame)
     if reference is not None:
         obs["support"] = support(z, latent(model, fitted(reference, model, {})[1])[0])
-    how: dict[str, Any] = {"library_size": size} | ({"random_state_of_draw": seed} if kind == "sample" else {})
+    one = {"library_size": float(sizes.flat[0])} if len(z) and (sizes == sizes.flat[0]).all() else {}
+    how: dict[str, Any] = one | ({"random_state_of_draw": seed} if kind == "sample" else {})
     return predicted(model, z, at, obs, kind=kind, seed=seed, genes=chosen, verb="decode", **how)
+
+
+def _sizes(library_size: float | ArrayLike, n: int, kind: str) -> NDArray[np.float64]:
+    """A library size per latent, ``(n,)``."""
+    if isinstance(library_size, Real):
+        return np.full(n, check_library_size(library_size))
+    try:
+        sizes = np.asarray(library_size, np.float64)
+    except (TypeError, ValueError):
+        sizes = np.empty((0, 0))
+    if kind == "log_mean" or sizes.shape != (n,) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        per = "" if kind == "log_mean" else f", or {n} of them, one per latent"
+        raise ConfigError(f"library_size is {library_size!r}; allowed: a finite number above 0{per}.")
+    return sizes
 
 
 def latents_of(latents: AnnData | ArrayLike, key: str, model: Autoencoder) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ def any_model(request) -> scae.Autoencoder:
 @pytest.mark.parametrize("at_batch", [None, "west"])
 def test_decoding_what_was_encoded_is_denoising(any_model, pbmc, kind, at_batch):
     embedded(pbmc, any_model)
-    found = scae.tl.decode(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=500)
+    found = scae.tl.decode(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=500 if kind == "rate" else None)
     want = denoised(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=500)
     columns = pbmc.var_names.get_indexer(found.var_names)
     np.testing.assert_allclose(found.X, want[:, columns], rtol=1e-4, atol=1e-6)
@@ -56,6 +56,9 @@ def test_an_array_is_decoded_at_the_covariates_given(model, pbmc):
     np.testing.assert_allclose(found.X, whole[:, ["CD3D", "LYZ"]].X, rtol=1e-6)
     own = scae.tl.decode(z, model, covariates={"batch": pbmc.obs["batch"]})
     np.testing.assert_allclose(own.X, scae.tl.decode(pbmc, model).X, rtol=1e-6)
+    sizes = np.linspace(100, 900, 200)
+    scaled = scae.tl.decode(z, model, at_batch="east", library_size=sizes)
+    np.testing.assert_allclose(scaled.X, whole.X * sizes[:, None] / 1e4, rtol=1e-4)
     assert scae.tl.decode(z[:0], model, at_batch="east").shape == (0, model.data.n_genes)
     assert scae.tl.decode(z[:1], model, at_batch="east", kind="sample").shape == (1, model.data.n_genes)
 
@@ -91,6 +94,8 @@ def test_what_cannot_be_decoded_is_refused(model, pbmc):
         "nothing says its value": (z, {}),
         "kind is 'draw'; allowed: 'mean'": (z, {"kind": "draw", "at_batch": "east"}),
         "library_size is 0": (z, {"library_size": 0, "at_batch": "east"}),
+        r"library_size is \[1, 2\]; .*200 of them": (z, {"library_size": [1, 2], "at_batch": "east"}),
+        "library_size is array": (z, {"library_size": np.ones(200), "at_batch": "east", "kind": "log_mean"}),
         "random_state is -1": (z, {"random_state": -1, "at_batch": "east"}),
         "one value, or one for each of 200": (z, {"covariates": {"batch": ["east"] * 3}}),
     }

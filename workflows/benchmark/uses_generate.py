@@ -134,19 +134,23 @@ def moved(seen: AnnData, held_out: str) -> Iterator[tuple[str, np.ndarray]]:
 
     yield "control cells as they are", values[control].mean(0)
     yield "mean difference of the other types, in log space", values[control].mean(0) + difference(values)
-    depth = float(np.median(np.asarray(seen.X.sum(1))))
     for key in (None, "batch"):
         model = scae.tl.fit(seen, "vae", **({} if key is None else {"batch_key": key}))
         given = "" if key is None else ", `batch_key`"
         scae.tl.embed(seen, model, overwrite=True)
         z = seen.obsm["X_scae"]
-        at = {"kind": "log_mean", "library_size": depth} | ({} if key is None else {"at_batch": "STIM"})
+        at = {"kind": "sample", "library_size": np.asarray(seen.X[control].sum(1)).ravel()}
+        at |= {} if key is None else {"at_batch": "STIM"}
+
+        def drawn(latents: np.ndarray, model: scae.Autoencoder = model, at: dict = at) -> np.ndarray:
+            return logged(scae.tl.decode(latents, model, **at).X).mean(0).A1
+
         if key is not None:
-            yield '`tl.decode(at_batch="STIM")`', scae.tl.decode(z[control], model, **at).X.mean(0)
-        yield f"scGen's recipe{given}", scae.tl.decode(z[control] + difference(z), model, **at).X.mean(0)
+            yield '`tl.decode(at_batch="STIM")`', drawn(z[control])
+        yield f"scGen's recipe{given}", drawn(z[control] + difference(z))
         there = scae.tl.shift(seen, model, "batch", "CTRL", "STIM", label=held_out, label_key="cell_type", min_support=0)
         print(held_out, key, "median support", there.obs["support"].median(), file=sys.stderr)
-        yield f"`tl.shift`{given}", scae.tl.decode(there, model, **at).X.mean(0)
+        yield f"`tl.shift`{given}", drawn(there.obsm["X_scae"])
 
 
 def shift_rows(adata: AnnData) -> Iterator[dict]:
