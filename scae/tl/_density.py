@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ class Density:
     """
 
     def __init__(self, z: NDArray[np.float32], library: NDArray[np.float32], seed: int) -> None:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
         values = np.column_stack([z, np.log(np.maximum(library, 1))]).astype(np.float64)
@@ -35,10 +38,10 @@ class Density:
         k = min(max(len(some) // CELLS_PER_COMPONENT, 1), MAX_COMPONENTS)
         if len(z) == 1:  # scikit-learn asks for two
             some = np.repeat(some, 2, axis=0)
-        mixture = GaussianMixture(k, reg_covar=1e-4, max_iter=50, random_state=seed % 2**32)
-        with np.errstate(all="ignore"):
-            self.mixture = mixture.fit(some)
-        self.component = mixture.predict(scaled)  # (cells,)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that is nearly done serves as well
+            self.mixture = GaussianMixture(k, reg_covar=1e-4, max_iter=50, random_state=seed).fit(some)
+        self.component = self.mixture.predict(scaled)  # (cells,)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
         """Latents ``(n, dim)``, library sizes ``(n,)`` within the range of the cells, and a random cell of the same component."""

@@ -113,17 +113,16 @@ def generate(
     labels = _labels(adata, model, label, key, prior)
     rows, rng = _rows(adata, model, labels, label, batch), np.random.default_rng(seed)
     like = rng.choice(rows, n) if n else np.empty(0, np.int64)  # the cells whose covariates are used
-    drawn = (
-        from_prior(model, conditions(model, _obs(adata, model, like, key, labels, batch), 1.0), seed)
-        if prior == "prior"
-        else None
-    )
+    of_latents, of_counts = (int(number) for number in rng.integers(2**63, size=2))  # two seeds, so that neither tells the other
+    drawn = None
+    if prior == "prior":
+        drawn = from_prior(model, conditions(model, _obs(adata, model, like, key, labels, batch), 1.0), of_latents)
     source = fitted(adata, model, {})[1]
     z, sizes = latent(model, source)[0], source.library[like, 0]
     if drawn is None and _takes_any_value(model.spec.bottleneck):
         drawn, like, sizes = _from_density(z, source.library[:, 0], labels, rows, like, rng)
     elif drawn is None:
-        drawn = from_posterior(model, source, like, seed)
+        drawn = from_posterior(model, source, like, of_latents)
     obs = _obs(adata, model, like, key, labels, batch)
     at = conditions(model, obs, sizes if size is None else size)
     obs = obs.assign(library_size=at.library[:, 0], support=support(drawn, z))
@@ -135,7 +134,7 @@ def generate(
         "prior": prior,
         "random_state_of_draw": seed,
     }
-    return predicted(model, drawn, at, obs, kind="sample", seed=seed, point=False, verb="generate", **how)
+    return predicted(model, drawn, at, obs, kind="sample", seed=of_counts, point=False, verb="generate", **how)
 
 
 def _takes_any_value(bottleneck: Bottleneck) -> bool:
