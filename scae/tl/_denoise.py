@@ -114,8 +114,7 @@ def denoise(
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> model = scae.tl.denoise(adata, genes=["CD3D"], plan=scae.TrainPlan(min_steps=20, epochs=1))
-    >>> scae.tl.denoise(adata, model, genes=["CD3D"], kind="posterior", with_sd=True, key_added="cell")
-    Autoencoder(...)
+    >>> model = scae.tl.denoise(adata, model, genes=["CD3D"], kind="posterior", with_sd=True, key_added="cell")
     >>> adata.obsm["cell_sd"].columns.tolist()
     ['CD3D']
     """
