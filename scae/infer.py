@@ -23,7 +23,6 @@ from .records import Cells, Counts, EncoderInput
 from .source import CountMatrix
 
 T = TypeVar("T")
-KINDS = ("mean", "rate", "sample", "log_mean")
 CP10K = 1e4
 BLOCK = 512  # cells whose dense output is in memory at one time
 
@@ -91,7 +90,7 @@ def denoised(
     source: CountMatrix,
     *,
     kind: str = "mean",
-    library_size: float = 1e4,
+    library_size: float | None = None,
     n_samples: int = 0,
     batch: int | None = None,
     seed: int = 0,
@@ -103,11 +102,10 @@ def denoised(
     model, source
         A fitted model and cells of its genes.
     kind
-        One of :data:`KINDS`. ``"mean"``: counts at the cell's own exposure. ``"rate"``: counts per ``library_size``.
-        ``"sample"``: one draw of the posterior predictive distribution at the cell's own exposure. ``"log_mean"``:
-        E[log1p(CP10k)] of counts at an exposure of ``library_size``.
+        ``"mean"``: expected counts. ``"sample"``: one draw of the posterior predictive distribution. ``"log_mean"``:
+        E[log1p(CP10k)], with a ``library_size``.
     library_size
-        Exposure of ``"rate"`` and ``"log_mean"``, counts.
+        Exposure, counts; None: each cell's own.
     n_samples
         Draws of a random latent over which a mean is averaged; 0 decodes the latent's mean.
     batch
@@ -116,12 +114,10 @@ def denoised(
         Seed of all draws.
     """
     rng = torch.Generator(model.device).manual_seed(seed)
-    scale = CP10K / library_size if kind == "log_mean" else None
+    scale = CP10K / library_size if kind == "log_mean" and library_size else None
 
     def read(counts: Counts, cells: Cells) -> Tensor:
-        target = _target(cells, library_size if kind in ("rate", "log_mean") else None, batch)
-        if counts.missing is not None and kind in ("mean", "sample"):
-            target = _whole(model, counts, cells, target, counts.missing)
+        target = whole(model, counts, cells, _target(cells, library_size, batch), to_scale=library_size is None)
         if kind == "sample":
             return drawn(model, model.encode(counts, cells, rng).z, counts, target, rng)
         return _expected(model, counts, cells, target, scale, n_samples, rng)
@@ -139,10 +135,12 @@ def _target(cells: Cells, library_size: float | None, batch: int | None) -> Cell
     return cells
 
 
-def _whole(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, missing: Tensor) -> Cells:
+def whole(model: Autoencoder, counts: Counts, cells: Cells, target: Cells, *, to_scale: bool = True) -> Cells:
     """At the exposure with the missing genes, if the measured ones have the share of all molecules that the model predicts."""
+    if counts.missing is None or not to_scale:
+        return target
     mean = _expected(model, counts, cells, target, None, 0, torch.Generator(model.device))
-    share = mean[:, ~missing].sum(1, keepdim=True) / mean.sum(1, keepdim=True)
+    share = mean[:, ~counts.missing].sum(1, keepdim=True) / mean.sum(1, keepdim=True)
     return replace(target, library=target.library / share.clamp_min(torch.finfo(share.dtype).tiny))
 
 
@@ -158,15 +156,23 @@ def _expected(
     model: Autoencoder, counts: Counts, cells: Cells, target: Cells, scale: float | None, n_samples: int, rng: torch.Generator
 ) -> Tensor:
     """E[X], or with a scale E[log1p(scale · X)]."""
-    likelihood, code = model.spec.likelihood, model.encode(counts, cells)
+    likelihood, total, n = model.spec.likelihood, torch.zeros(()), 0
+    for p in decoded(model, counts, cells, target, n_samples, rng):
+        total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
+        n += 1
+    return total / n
+
+
+def decoded(
+    model: Autoencoder, counts: Counts, cells: Cells, target: Cells, n_samples: int, rng: torch.Generator
+) -> Iterator[Parameters]:
+    """The parameters from each decoder, for the mean of the latent or for ``n_samples`` draws of it, at another exposure."""
+    code = model.encode(counts, cells)
     n_draws = n_samples if code.sd is not None else 0  # every draw of a point is that point
-    total: Tensor | float = 0.0
     for _ in range(max(n_draws, 1)):
         z = model.encode(counts, cells, rng).z if n_draws else code.z
         for decoder in model.decoders:
-            p = model.decode(z, counts, target, decoder=decoder)
-            total = total + (model.counts(likelihood.mean(p), target) if scale is None else likelihood.mean_log1p(p, scale))
-    return torch.as_tensor(total) / (max(n_draws, 1) * len(model.decoders))
+            yield model.decode(z, counts, target, decoder=decoder)
 
 
 def losses(

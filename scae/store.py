@@ -60,7 +60,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Autoencoder:
             if name not in about:
                 raise ModelFileError(f"its description has no {name!r}")
         model = _filled(build(ModelSpec, about["spec"]), build(DataSpec, about["data"]), arrays)
-        model.fitted = _checked(about.get("fitted", {}), model.spec.bottleneck.dim)
+        model.fitted = _checked(about.get("fitted", {}), model.spec.bottleneck.dim, model.data.n_genes)
     except _FAULTS as fault:
         raise ModelFileError(
             f"{path} (written by scae {readable(about.get('scae', '?'), 20)}) does not fit this installation: {readable(fault)}"
@@ -146,7 +146,7 @@ def _fill(model: Autoencoder, values: dict[str, torch.Tensor]) -> None:
         raise
 
 
-def _checked(fitted: Any, dim: int) -> dict[str, Any]:
+def _checked(fitted: Any, dim: int, n_genes: int) -> dict[str, Any]:
     """The record of the fit, if it is one."""
     history = fitted.get("history", {}) if isinstance(fitted, dict) else None
     rows = history.get("rows", []) if isinstance(history, dict) else None
@@ -167,6 +167,9 @@ def _checked(fitted: Any, dim: int) -> dict[str, Any]:
     scale = fitted.get("sd_scale")
     if not (scale is None or (isinstance(scale, list) and len(scale) == dim and all(map(_is_scale, scale)))):
         raise ModelFileError(f"its sd_scale is {scale!r:.40}; allowed: {dim} numbers of at least 0, one per latent dimension.")
+    factor = fitted.get("theta_factor")
+    if not (factor is None or (isinstance(factor, list) and len(factor) == n_genes and all(map(_is_factor, factor)))):
+        raise ModelFileError(f"its theta_factor is {factor!r:.40}; allowed: {n_genes} numbers above 0, one per gene.")
     if not is_environment(fitted.get("environment", {})):
         raise ModelFileError(f"its environment is {fitted['environment']!r:.40}; allowed: an object of short texts.")
     return fitted
@@ -174,6 +177,10 @@ def _checked(fitted: Any, dim: int) -> dict[str, Any]:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_factor(value: Any) -> bool:
+    return _is_scale(value) and value > 0
 
 
 def _is_scale(value: Any) -> bool:

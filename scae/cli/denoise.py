@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .. import tl
-from ..infer import KINDS
+from ..tl._kinds import KINDS
 from . import applying
 
 
@@ -18,12 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="mean",
         choices=KINDS,
-        help="expected counts at the cell's library size or at --library-size, a draw with the seed --random-state, or "
-        "E[log1p(CP10k)] (mean)",
+        help="mean: expected counts of cells like this one; posterior: the same, corrected by the cell's own count; rate: the "
+        "mean at a library size of 10000; log_mean, posterior_log_mean: E[log1p(CP10k)]; sample: a draw, seeded (mean)",
     )
     parser.add_argument(
-        "--library-size", type=float, default=1e4, metavar="N", help="library size for --kind rate and log_mean, counts (10000)"
-    )
+        "--library-size", type=float, metavar="N",
+        help="library size at which counts are expected (each cell's own; 10000 for rate and log means)",
+    )  # fmt: skip
+    parser.add_argument("--with-sd", action="store_true", help="also write the posterior's standard deviation (--kind posterior)")
+    parser.add_argument(
+        "--technical-cv2", type=_number_or_name, default=0.0, metavar="CV2",
+        help="technical part of the overdispersion, or spike-ins to estimate it from: a boolean var column or an obsm key (0)",
+    )  # fmt: skip
     parser.add_argument(
         "--n-samples", type=int, default=0, metavar="N", help="draws of the latent to average over; 0 decodes its mean (0)"
     )
@@ -33,7 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("key_added", "kind", "library_size", "n_samples", "genes", "at_batch")
+    names = ("key_added", "kind", "library_size", "n_samples", "with_sd", "technical_cv2", "genes", "at_batch")
     options = {name: getattr(args, name) for name in names}
     drawn = args.kind == "sample" or args.n_samples > 0
     return applying.run(args, tl.denoise, layer=args.genes is None, drawn=drawn, **options)
+
+
+def _number_or_name(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

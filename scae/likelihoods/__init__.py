@@ -7,6 +7,7 @@ from .gaussian import GaussianLikelihood
 from .multinomial import Multinomial
 from .nb import NB, QuasiNB
 from .poisson import Poisson
+from .posterior import GammaRates, Posterior, Seen
 from .student import Student
 from .zinb import ZINB
 
@@ -15,12 +16,15 @@ __all__ = [
     "ZINB",
     "Bernoulli",
     "DirichletMultinomial",
+    "GammaRates",
     "GaussianLikelihood",
     "Likelihood",
     "Link",
     "Multinomial",
     "Parameters",
     "Poisson",
+    "Posterior",
     "QuasiNB",
+    "Seen",
     "Student",
 ]

@@ -15,6 +15,7 @@ from torch.nn.functional import log_softmax, softplus
 from ..errors import ConfigError
 from ..parts import of_kind
 from ..records import Counts, GeneStatistics
+from .posterior import GammaRates, Posterior, Seen, gamma_posterior
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
 GENE_BATCH, CELL = "gene×batch", "cell"
@@ -62,6 +63,7 @@ class Likelihood(ABC):
     takes_fractions: bool = False  # counts need not be whole numbers
     of_presence: bool = False  # it is a distribution of presence or absence, so ``mean`` is a probability, not a count
     of_molecules: bool = False  # it is a distribution of molecule counts at an exposure, so ``mean_log1p`` is defined
+    of_rates: bool = False  # each molecule count is a Poisson draw of a gamma-distributed rate, so ``rates`` is defined
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:
@@ -116,6 +118,23 @@ class Likelihood(ABC):
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         """E[log(1 + scale · X)] ``(cells, genes)``, for likelihoods of molecule counts."""
         raise NotImplementedError(f"{self} is not a likelihood of molecule counts")
+
+    def rates(self, p: Parameters) -> GammaRates | None:  # noqa: ARG002
+        """The distribution of the rates of which the counts are Poisson draws; None for other likelihoods."""
+        return None
+
+    def posterior(self, p: Parameters, seen: Seen) -> Posterior:
+        """The posterior of each cell's own expected counts, given its counts at the same exposure.
+
+        Raises
+        ------
+        ConfigError
+            If it is a likelihood neither of molecules nor of presence.
+        """
+        rates = self.rates(p)
+        if rates is None:
+            raise ConfigError(f"{self} is a likelihood neither of molecules nor of presence, so its means have no posterior.")
+        return gamma_posterior(rates, seen)
 
     def observed(self, target: Any) -> Tensor:
         """The dense values ``(cells, genes)`` that ``dist`` scores."""

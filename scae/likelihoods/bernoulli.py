@@ -15,6 +15,7 @@ from ..ops.poisson import presence_nll
 from ..parts import option, part
 from ..records import Counts, GeneStatistics
 from .base import CELL, CELL_GENE, GENE, Likelihood, Parameters
+from .posterior import Posterior, Seen
 
 
 @part("likelihood", "bernoulli")
@@ -69,6 +70,24 @@ class Bernoulli(Likelihood):
 
     def sample(self, p: Parameters, rng: torch.Generator) -> Tensor:
         return torch.bernoulli(self.mean(p), generator=rng)
+
+    def posterior(self, p: Parameters, seen: Seen) -> Posterior:
+        """The probability of presence, given whether it was present.
+
+        With a factor for depth or feature, the decoder's output is the probability that a feature is open, and the factors are
+        the probability that an open one is seen. Otherwise presences are independent, and nothing is learned from one.
+        """
+        if self.depth != "learned" and not self.bias:
+            return Posterior(self.mean(p), torch.zeros_like(p["mean"]))
+        log_p = self.log_p(p)
+        by_depth = self.depth == "library"
+        opened = -torch.expm1(-self.log_rate(p).exp()) if by_depth else torch.sigmoid(p["mean"])
+        seen_if_open = (log_p.exp() / opened.clamp_min(1e-12)).clamp_max(1.0)
+        missed = opened * (1 - seen_if_open)
+        opened = torch.where(
+            seen.measured == 0, opened, torch.where(seen.counts > 0, 1.0, missed / (1 - opened + missed).clamp_min(1e-12))
+        )
+        return Posterior(seen_if_open * opened, seen_if_open * (opened * (1 - opened)).sqrt())
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         if self.depth == "library" and not self.bias:

@@ -12,6 +12,7 @@ from ..ops.multinomial import multinomial
 from ..parts import part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, LINKS, SHARED, GivenTotal, Likelihood, Parameters, by_cell, whole
+from .posterior import Posterior, Seen
 
 _START = 7.0  # initial log α, α ≈ 1,000: like θ = 1 for a gene with a thousandth of all molecules
 
@@ -57,6 +58,22 @@ class DirichletMultinomial(Likelihood):
         """E[log(1 + scale · X)] ``(cells, genes)``; all cells must have the same library size, as in :func:`scae.tl.denoise`."""
         share, alpha = log_softmax(p["mean"], 1).exp(), _log_alpha(p).exp()
         return beta_binomial_mean_log1p(share, alpha.expand(len(share)), int(p.library[0, 0].round()), scale)
+
+    def posterior(self, p: Parameters, seen: Seen) -> Posterior:
+        """Shares have the posterior Dirichlet(α p + x); genes that were not measured share what is left as the decoder says."""
+        share, alpha, measured = log_softmax(p["mean"], 1).exp(), _log_alpha(p).exp(), seen.measured
+        there = (share * measured).sum(1, keepdim=True)  # prior share of the measured genes; the others say nothing of them
+        n = (seen.counts * measured).sum(1, keepdim=True)
+        within = (alpha * share + seen.counts) / (alpha * there + n)
+        mean = torch.where(measured > 0, within * there, share)
+        precision = torch.where(measured > 0, alpha + n / there, alpha)
+        sd = (mean * (1 - mean) / (precision + 1)).sqrt()
+
+        def log_mean(ratio: Tensor, scale: float) -> Tensor:
+            total = int((p.library * ratio)[0, 0].round())  # one for all cells, as in mean_log1p
+            return beta_binomial_mean_log1p(mean, precision[:, 0], total, scale)
+
+        return Posterior(mean * p.library, sd * p.library, log_mean)
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         logits, log_alpha = p["mean"], _log_alpha(p).double()  # float64: lgamma(x + α) − lgamma(α) cancels for large α

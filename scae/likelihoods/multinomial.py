@@ -12,6 +12,7 @@ from ..ops.multinomial import multinomial
 from ..parts import part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, LINKS, GivenTotal, Likelihood, Parameters, by_cell, whole
+from .posterior import GammaRates
 
 
 @part("likelihood", "multinomial")
@@ -23,6 +24,7 @@ class Multinomial(Likelihood):
     """
 
     of_molecules = True
+    of_rates = True
 
     def parameters(self) -> dict[str, str]:
         return {"mean": CELL_GENE}
@@ -40,6 +42,9 @@ class Multinomial(Likelihood):
         total = p.library.round()
         minus_n = -total.expand_as(p["mean"])  # a binomial is a negative binomial with θ = −n
         return mean_log1p(log_softmax(p["mean"], 1).exp() * total, minus_n, scale)
+
+    def rates(self, p: Parameters) -> GammaRates:
+        return GammaRates(self.dist(p).mean)
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         logits = p["mean"]

@@ -11,6 +11,7 @@ from ..ops.nb import nb_nll
 from ..parts import option, part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_poisson, log_theta
+from .posterior import GammaRates
 
 
 @part("likelihood", "nb")
@@ -18,6 +19,7 @@ class NB(Likelihood):
     """Negative binomial; one dispersion per gene, per cell and gene (Eraslan 2019) or per batch and gene (Lopez 2018)."""
 
     of_molecules = True
+    of_rates = True
     link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option(
         "one dispersion per gene, per cell and gene, or per batch and gene", default="gene", choices=tuple(DISPERSIONS)
@@ -45,6 +47,9 @@ class NB(Likelihood):
 
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         return mean_log1p(self.log_mean(p).exp(), log_theta(p).exp(), scale)
+
+    def rates(self, p: Parameters) -> GammaRates:
+        return GammaRates(self.mean(p), log_theta(p).exp())
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         return nb_nll(self.log_mean(p), log_theta(p), target)

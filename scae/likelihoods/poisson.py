@@ -12,6 +12,7 @@ from ..ops.poisson import poisson_nll
 from ..parts import option, part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, LINKS, Likelihood, Parameters
+from .posterior import GammaRates
 
 
 @part("likelihood", "poisson")
@@ -19,6 +20,7 @@ class Poisson(Likelihood):
     """Poisson counts (Eraslan 2019; on why Poisson often suffices see Townes 2019)."""
 
     of_molecules = True
+    of_rates = True
     link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
 
     def parameters(self) -> dict[str, str]:
@@ -39,6 +41,9 @@ class Poisson(Likelihood):
 
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         return mean_log1p(self.log_mean(p).exp(), None, scale)
+
+    def rates(self, p: Parameters) -> GammaRates:
+        return GammaRates(self.mean(p))
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         return poisson_nll(self.log_mean(p), target)

@@ -12,6 +12,7 @@ from ..ops.zinb import zinb_nll
 from ..parts import option, part
 from ..records import Counts, GeneStatistics
 from .base import CELL_GENE, DISPERSIONS, LINKS, Likelihood, Parameters, gamma_poisson, log_theta
+from .posterior import GammaRates
 
 
 class ZeroInflated(Distribution):
@@ -43,6 +44,7 @@ class ZINB(Likelihood):
     """Zero-inflated negative binomial (Eraslan 2019; Lopez 2018); dispersions as in ``nb``."""
 
     of_molecules = True
+    of_rates = True
     link: str = option("link from read-out to expected count", default="softmax", choices=tuple(LINKS))
     dispersion: str = option(
         "one dispersion per gene, per cell and gene, or per batch and gene", default="gene", choices=tuple(DISPERSIONS)
@@ -69,6 +71,9 @@ class ZINB(Likelihood):
     def mean_log1p(self, p: Parameters, scale: float) -> Tensor:
         mu = LINKS[self.link].log_mean(p["mean"], p).exp()
         return mean_log1p(mu, log_theta(p).exp(), scale) * torch.sigmoid(-p["zero"])
+
+    def rates(self, p: Parameters) -> GammaRates:
+        return GammaRates(LINKS[self.link].log_mean(p["mean"], p).exp(), log_theta(p).exp(), torch.sigmoid(-p["zero"]))
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
         return zinb_nll(LINKS[self.link].log_mean(p["mean"], p), log_theta(p), p["zero"], target)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from math import inf
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from ..errors import ConfigError, unknown
-from ..infer import KINDS, denoised
+from ..infer import denoised
 from ..io.room import in_words, memory_available
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..model import Autoencoder
+from ..posterior import corrected
 from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
 from ._inputs import level_codes
+from ._kinds import AT_10K, POSTERIORS, check_kind, check_numbers
+from ._spike_ins import spike_in_cv2
 from ._writing import check_slots, note
 
 
@@ -29,14 +31,21 @@ def denoise(
     *,
     kind: str = "mean",
     key_added: str = "denoised",
-    library_size: float = 1e4,
+    library_size: float | None = None,
     n_samples: int = 0,
+    with_sd: bool = False,
+    technical_cv2: float | str = 0.0,
     genes: Sequence[str] | None = None,
     at_batch: str | None = None,
     overwrite: bool = False,
     **keywords: Any,
 ) -> Autoencoder:
     """Write each cell's expected counts to a layer, after fitting the model if it is not fitted; ``X`` stays as it is.
+
+    Which ``kind``? ``"mean"`` is the state: what cells with this latent express, without the noise of their counting; take it to
+    compare states, and for data whose overdispersion is mostly technical, such as amplified libraries without UMIs.
+    ``"posterior"`` is the cell: the mean corrected by the cell's own count, which predicts its unseen molecules better and keeps
+    differences between cells of the same state. ``"sample"`` is for checks and for statistics that need the variation of counts.
 
     Denoised genes are correlated even if they are unrelated. For co-expression, use :func:`scae.tl.correlation`.
 
@@ -48,24 +57,34 @@ def denoise(
         As in :func:`scae.tl.embed`. The default differs from that of ``embed``: a smaller KL weight and a deeper decoder predict
         held-out molecules better, but do not give the best clusters.
     kind : str
-        ``"mean"``: expected counts at the cell's own library size. ``"rate"``: expected counts at a library size of
-        ``library_size``. ``"sample"``: one draw from the posterior predictive distribution, to check the model against the data;
-        ``random_state`` is its seed, also for a model that is fitted already.
-        ``"log_mean"``: E[log1p(X · 10⁴ / library_size)] of counts X at a library size of ``library_size``, to compare with mean
-        log-normalised values of cells of that depth (log1p of the expected count is larger). It needs a likelihood of
-        molecules, and is exact to about 1e-7.
+        ``"mean"``: expected counts μ of cells with this latent. ``"posterior"``: expected counts of this cell, given its own
+        count x; for a negative binomial with dispersion θ this is μ (θ + x) / (θ + μ). ``"rate"``: as ``"mean"``, at a library
+        size of 10⁴ unless another is given. ``"log_mean"`` and ``"posterior_log_mean"``: E[log1p(X · 10⁴ / library_size)] of
+        new counts X of cells with this latent or of this cell, at a library size of 10⁴ unless another is given (log1p of the
+        expected count is larger); exact to about 1e-7. ``"sample"``: one draw from the posterior predictive distribution, to
+        check the model against the data.
+        The posterior uses the dispersions that best predict one half of each cell's molecules from the other, which the fit
+        found (``model.fitted["theta_factor"]``). For presence (Bernoulli) it is the probability of presence given whether the
+        feature was present.
     key_added : str
         Layer to write; with ``genes``, the ``obsm`` key.
-    library_size : float
-        Library size for ``kind="rate"`` and ``kind="log_mean"``, in counts.
+    library_size : float, optional
+        Library size at which counts are expected; None: each cell's own, or 10⁴ where ``kind`` says so.
     n_samples : int
         Number of draws of a random latent over which the mean is averaged, with the seed ``random_state``; 0 decodes the mean of
-        the latent (no worse in our benchmarks).
+        the latent (no worse in our benchmarks). With ``with_sd`` the spread of the draws is part of the standard deviation.
+    with_sd : bool
+        For ``kind="posterior"``: also write the posterior standard deviation, in counts, under ``f"{key_added}_sd"``.
+    technical_cv2 : float or str
+        For the posteriors: the part of the overdispersion that is technical, as a squared coefficient of variation, which is
+        shrunk away. 0 is right for UMI counts of droplets. The name of spike-ins, a boolean column of ``var`` or counts in
+        ``obsm``, estimates it from them.
     genes : str or sequence of str, optional
         Write only these genes, as a DataFrame in ``obsm[key_added]`` instead of a layer. A model fitted with the corruption
         ``gene_dropout`` can also predict genes that ``adata`` lacks.
     at_batch : str, optional
-        Decode every cell as if it came from this level of ``batch_key``; None: from its own batch.
+        Decode every cell as if it came from this level of ``batch_key``; None: from its own batch. This is a counterfactual: the
+        cell's own count was seen in its own batch, so there is no posterior.
     overwrite : bool
         Replace what is there already under that name, even if scae has no record of having written it.
     %(keywords)s
@@ -79,71 +98,106 @@ def denoise(
     Raises
     ------
     ConfigError
-        If an option is not allowed, the place is taken by something that scae has no record of, the likelihood has no
-        ``"log_mean"``, the layer would be larger than the memory available, or the model is fitted already and nothing is drawn
-        with ``random_state``.
+        If an option is not allowed or does not go with ``kind``, the place is taken by something that scae has no record of, the
+        likelihood does not have the ``kind``, the layer would be larger than the memory available, or the model is fitted
+        already and nothing is drawn with ``random_state``.
     MissingKeyError
         If a gene or a batch is unknown.
     ScaeError
         See :func:`scae.tl.embed`.
 
+    References
+    ----------
+    The posterior of a negative binomial's rate: Huang et al. (2018), Nature Methods 15:539, doi:10.1038/s41592-018-0033-z.
+
     Examples
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> model = scae.tl.denoise(adata, genes=["CD3D"], plan=scae.TrainPlan(min_steps=20, epochs=1))
-    >>> adata.obsm["denoised"].columns.tolist()
+    >>> model = scae.tl.denoise(adata, model, genes=["CD3D"], kind="posterior", with_sd=True, key_added="cell")
+    >>> adata.obsm["cell_sd"].columns.tolist()
     ['CD3D']
     """
-    sound = isinstance(library_size, Real) and 0 < library_size < inf and isinstance(n_samples, Integral) and n_samples >= 0
-    if kind not in KINDS or not sound:
-        values = f"kind is {kind!r}, library_size {library_size!r}, n_samples {n_samples!r}"
-        kinds = ", ".join(map(repr, KINDS))
-        raise ConfigError(f"{values}; allowed: kind {kinds}, a finite library_size above 0, a whole n_samples from 0.")
-    if kind == "log_mean":
-        spec_of(model).likelihood.require_molecules("kind is 'log_mean'", ", or use kind='mean'")
-    check_slots(adata, ("layers" if genes is None else "obsm", key_added), overwrite=overwrite)
+    check_kind(
+        spec_of(model).likelihood,
+        kind,
+        with_sd=with_sd,
+        technical_cv2=technical_cv2,
+        library_size=library_size,
+        at_batch=at_batch,
+    )
+    check_numbers(library_size, n_samples, technical_cv2)
+    names = {False: key_added} | ({True: f"{key_added}_sd"} if with_sd else {})
+    attribute = "layers" if genes is None else "obsm"
+    for name in names.values():
+        check_slots(adata, (attribute, name), overwrite=overwrite)
     if genes is None:
-        _check_memory(adata)
+        _check_memory(adata, len(names))
     genes = None if genes is None else listed(genes)
     options = FitOptions.read(keywords)
     _check_names(adata, model, genes, at_batch, options.keys)
+    keys = model.data.keys if isinstance(model, Autoencoder) and "layer" not in keywords else options.keys
+    cv2 = spike_in_cv2(adata, technical_cv2, keys.layer) if isinstance(technical_cv2, str) else float(technical_cv2)
     drawn = kind == "sample" or n_samples > 0
     of_draw = {"random_state"} if drawn and isinstance(model, Autoencoder) else set()  # otherwise it is that of the fit, too
     of_fit = {name: value for name, value in keywords.items() if name not in of_draw}
     fitted_model, source = fitted(adata, model, of_fit, may_lack=True)
     batch = None if at_batch is None else _batch_code(fitted_model.data, at_batch)
     seed = int(options.random_state if "random_state" in keywords else fitted_model.fitted.get("random_state", 0))
-    blocks = denoised(fitted_model, source, kind=kind, library_size=library_size, n_samples=n_samples, batch=batch, seed=seed)
-    if genes is None:
-        layer = np.full(adata.shape, np.nan, np.float32)
-        columns = adata.var_names.astype(str).get_indexer(list(fitted_model.data.genes))
-        present = np.flatnonzero(columns >= 0)
-        for rows, block in blocks:
-            layer[rows, columns[present]] = block[:, present]
-        adata.layers[key_added] = layer
+    size = 1e4 if library_size is None and kind in AT_10K else library_size
+    how: dict[str, Any] = {"library_size": size, "n_samples": n_samples, "seed": seed}
+    if kind in POSTERIORS:
+        blocks = corrected(fitted_model, source, logged=kind != "posterior", technical_cv2=cv2, **how)
     else:
-        chosen = _positions(fitted_model.data, genes)
-        table = np.concatenate([block[:, chosen] for _, block in blocks])
-        adata.obsm[key_added] = pd.DataFrame(table, index=adata.obs_names, columns=list(genes))
-    place = f"layers[{key_added!r}]" if genes is None else f"obsm[{key_added!r}]"
-    how = {"kind": kind, "library_size": float(library_size), "n_samples": int(n_samples)}  # numpy's numbers are no JSON
-    how |= {"random_state_of_draw": seed} if drawn else {}
-    note(adata, fitted_model, place, verb="denoise", **how, at_batch=None if at_batch is None else str(at_batch))
+        of_kind = "mean" if kind == "rate" else kind
+        blocks = ((rows, (block, None)) for rows, block in denoised(fitted_model, source, kind=of_kind, batch=batch, **how))
+    tables = _filled(adata, fitted_model.data, genes, blocks, with_sd)
+    about = {"kind": kind, "library_size": None if size is None else float(size), "n_samples": int(n_samples)}  # plain, for JSON
+    about |= {"random_state_of_draw": seed} if drawn else {}
+    about |= {"technical_cv2": cv2} if kind in POSTERIORS else {}
+    for table, name in zip(tables, names.values(), strict=True):
+        getattr(adata, attribute)[name] = table
+        batch_name = None if at_batch is None else str(at_batch)
+        note(adata, fitted_model, f"{attribute}[{name!r}]", verb="denoise", **about, at_batch=batch_name)
     return fitted_model
 
 
-def _check_memory(adata: AnnData) -> None:
-    """Refuse, before the fit, a layer that does not fit into memory.
+def _filled(
+    adata: AnnData,
+    data: DataSpec,
+    genes: list[str] | None,
+    blocks: Iterable[tuple[slice, tuple[NDArray[np.float32], NDArray[np.float32] | None]]],
+    with_sd: bool,
+) -> list[NDArray[np.float32]] | list[pd.DataFrame]:
+    """The blocks as one layer, or as one table of the genes asked for; and a second one for the standard deviation."""
+    n = 2 if with_sd else 1
+    if genes is not None:
+        chosen = _positions(data, genes)
+        parts = [[block[:, chosen] for block in both[:n] if block is not None] for _, both in blocks]
+        tables = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return [pd.DataFrame(table, index=adata.obs_names, columns=genes) for table in tables]
+    layers = [np.full(adata.shape, np.nan, np.float32) for _ in range(n)]
+    columns = adata.var_names.astype(str).get_indexer(list(data.genes))
+    present = np.flatnonzero(columns >= 0)
+    for rows, both in blocks:
+        for layer, block in zip(layers, both, strict=False):
+            if block is not None:
+                layer[rows, columns[present]] = block[:, present]
+    return layers
+
+
+def _check_memory(adata: AnnData, n_layers: int) -> None:
+    """Refuse, before the fit, layers that do not fit into memory.
 
     Raises
     ------
     ConfigError
         If it is larger than the memory available, where that is known.
     """
-    need, there = 4 * adata.n_obs * adata.n_vars, memory_available()
+    need, there = 4 * n_layers * adata.n_obs * adata.n_vars, memory_available()
     if there is not None and need > there:
         raise ConfigError(
-            f"the denoised layer of {adata.n_obs:,} cells × {adata.n_vars:,} genes takes {in_words(need)} of memory, and "
+            f"what denoise writes for {adata.n_obs:,} cells × {adata.n_vars:,} genes takes {in_words(need)} of memory, and "
             f"{in_words(there)} are available. Name the genes that you need (genes, or --genes), or first subset the data to "
             "fewer genes or cells, such as adata[:, adata.var['highly_variable']].copy()."
         )

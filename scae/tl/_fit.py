@@ -15,6 +15,7 @@ from anndata import AnnData
 from .. import presets
 from ..calibration import sd_scale
 from ..checkpoint import Checkpoints
+from ..dispersions import theta_factor
 from ..environment import environment, fingerprint
 from ..errors import ConfigError, OutputError
 from ..infer import latent
@@ -160,6 +161,7 @@ def fit_preset(
         "environment": environment(rng.device),
         "latent_sha256": fingerprint(latent(model, source, rows=np.arange(min(len(source), _HASHED)))[0]),
         "sd_scale": sd_scale(model, source, seed=seed),
+        "theta_factor": theta_factor(model, source, seed=seed),
     }
     return model, source
 
