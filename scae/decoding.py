@@ -15,6 +15,8 @@ from .model import Autoencoder
 from .records import Cells, Counts, EncoderInput
 from .source import CountMatrix
 
+KINDS = ("rate", "mean", "sample", "log_mean")
+
 
 def require_decodable(model: Autoencoder) -> None:
     """Refuse a model that needs a cell's counts to decode its latent.

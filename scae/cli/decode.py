@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .. import tl
-from ..infer import KINDS
+from ..decoding import KINDS
 from . import producing
 from .files import read
 

@@ -14,9 +14,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..decoding import decoded
+from ..decoding import KINDS, decoded
 from ..errors import ConfigError, unknown
-from ..infer import KINDS
 from ..io.room import in_words, memory_available
 from ..model import Autoencoder
 from ..source import CountMatrix
@@ -24,7 +23,7 @@ from ._inputs import assemble
 from ._writing import note
 
 
-def check_kind(model: Autoencoder, kind: str, kinds: Sequence[str] = KINDS) -> None:
+def check_kind(model: Autoencoder, kind: str) -> None:
     """Refuse a kind of counts that there is not, or that the model's likelihood does not have.
 
     Raises
@@ -32,8 +31,9 @@ def check_kind(model: Autoencoder, kind: str, kinds: Sequence[str] = KINDS) -> N
     ConfigError
         If it is something else.
     """
-    if kind not in kinds:
-        raise ConfigError(f"kind is {kind!r}; allowed: {', '.join(map(repr, kinds))}.")
+    if kind not in KINDS:
+        hint = " What a cell's own counts add, only scae.tl.denoise can say." if str(kind).startswith("posterior") else ""
+        raise ConfigError(f"kind is {kind!r}; allowed: {', '.join(map(repr, KINDS))}.{hint}")
     if kind == "log_mean":
         model.spec.likelihood.require_molecules("kind is 'log_mean'", ", or use kind='mean'")
 

@@ -34,8 +34,9 @@ def any_model(request) -> scae.Autoencoder:
 @pytest.mark.parametrize("at_batch", [None, "west"])
 def test_decoding_what_was_encoded_is_denoising(any_model, pbmc, kind, at_batch):
     embedded(pbmc, any_model)
-    found = scae.tl.decode(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=500 if kind == "rate" else None)
-    want = denoised(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=500)
+    size = 500 if kind == "rate" else None
+    found = scae.tl.decode(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=size)
+    want = denoised(pbmc, any_model, kind=kind, at_batch=at_batch, library_size=size)
     columns = pbmc.var_names.get_indexer(found.var_names)
     np.testing.assert_allclose(found.X, want[:, columns], rtol=1e-4, atol=1e-6)
     assert found.obs_names.equals(pbmc.obs_names)
@@ -92,7 +93,8 @@ def test_what_cannot_be_decoded_is_refused(model, pbmc):
         r"shape \(2, 3\)": (np.ones((2, 3)), {}),
         "not all finite": (np.full_like(z, np.nan), {}),
         "nothing says its value": (z, {}),
-        "kind is 'draw'; allowed: 'mean'": (z, {"kind": "draw", "at_batch": "east"}),
+        "kind is 'draw'; allowed: 'rate'": (z, {"kind": "draw", "at_batch": "east"}),
+        "kind is 'posterior';.*only scae.tl.denoise can": (z, {"kind": "posterior", "at_batch": "east"}),
         "library_size is 0": (z, {"library_size": 0, "at_batch": "east"}),
         r"library_size is \[1, 2\]; .*200 of them": (z, {"library_size": [1, 2], "at_batch": "east"}),
         "library_size is array": (z, {"library_size": np.ones(200), "at_batch": "east", "kind": "log_mean"}),
