@@ -42,9 +42,9 @@ def generate(
     """Draw the counts of new cells.
 
     A latent is drawn, then counts from the likelihood at it. ``prior="aggregate"`` draws latents like those of the cells given,
-    which is far better than the prior of the fit, from which the latents of real cells depart. The model matters too: with 2,000
-    blood cells, boosted trees told those drawn from the preset ``denoiser`` from real ones with an area under the curve of .61,
-    from ``vae`` with .68, and from the prior of either with .97 or more.
+    which is far better than the prior of the fit, from which the latents of real cells depart. The model matters too: boosted
+    trees told 2,000 drawn cells of blood and of bladder from real ones with an area under the curve of .61 and .57 for the preset
+    ``denoiser``, of .68 and .74 for ``vae``, and of .97 or more for the priors of both.
 
     Parameters
     ----------
