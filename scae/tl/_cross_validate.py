@@ -127,9 +127,9 @@ def cross_validate(
     candidates = _candidates(specs)
     whole = all(isinstance(n, Integral) and n >= 1 for n in (n_splits, n_seeds))
     if kind not in SCORED or not whole or not isinstance(train_share, Real) or not 0 < train_share < 1:
-        values = f"kind is {kind!r}, n_splits {n_splits!r}, n_seeds {n_seeds!r}, train_share {train_share!r}"
-        kinds = " and ".join(map(repr, SCORED))
-        raise ConfigError(f"{values}; allowed: kinds {kinds}, whole n_splits and n_seeds from 1, train_share between 0 and 1.")
+        values = f"n_splits is {n_splits!r}, n_seeds {n_seeds!r}, train_share {train_share!r}, kind {kind!r}"
+        kinds = " or ".join(map(repr, SCORED))
+        raise ConfigError(f"{values}; allowed: whole n_splits and n_seeds from 1, train_share between 0 and 1, kind {kinds}.")
     if key_added is not None:
         check_slots(adata, ("uns", key_added), overwrite=overwrite)
     options = FitOptions.read(keywords)

@@ -157,5 +157,5 @@ def test_the_posterior_is_scored_by_the_same_protocol(pbmc):
 
 
 def test_only_expected_counts_are_scored(pbmc):
-    with pytest.raises(ConfigError, match="kind is 'sample'"):
+    with pytest.raises(ConfigError, match="kind 'sample'"):
         scae.tl.cross_validate(pbmc, ["denoiser"], kind="sample", plan=QUICK)
