@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..io.writer import check_output
 from ..presets import Preset
 from ..tl._choose import ORDERS, summarize
+from ..tl._cross_validate import SCORED
 from .files import log, read, write_text
 from .options import add_fit_options, fit_options, parse_option, with_options
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--grid", nargs="+", default=[], action="extend", metavar="OPTION=V,V", help="values to try with every candidate, "
         "e.g. bottleneck-dim=8,32 network-hidden=128,128x64",
     )  # fmt: skip
+    parser.add_argument("--kind", default="mean", choices=SCORED, help="what predicts them, see scae denoise --help (mean)")
     parser.add_argument("--splits", type=int, default=3, metavar="N", help="random splits of the molecules (3)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits per candidate and split (1)")
     parser.add_argument(
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     candidates = _candidates(args)
     for path in filter(None, (args.out, args.save_config, args.plot)):
         check_output(path)
-    protocol = {"n_splits": args.splits, "n_seeds": args.seeds, "train_share": args.train_share}
+    protocol = {"kind": args.kind, "n_splits": args.splits, "n_seeds": args.seeds, "train_share": args.train_share}
     with threads.use(args.threads):
         table = tl.cross_validate(read(args.input), candidates, **protocol, **fit_options(args))
     choice, rows = tl.choose(table, order=args.order), summarize(table, args.order)

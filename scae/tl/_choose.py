@@ -148,10 +148,13 @@ def choose(table: pd.DataFrame, *, order: str = "n_parameters") -> Choice:
     over = f"{row['above_baseline']:.4f} ± {row['above_baseline_se']:.4f} above the best baseline ({baseline})"
     if name == best:
         return Choice(
-            name, f"the best of {len(models)} candidates: explains {row['deviance_explained']:.4f}, {over}.", best, baseline
+            name,
+            f"{name} is the best of {len(models)} candidates: it explains {row['deviance_explained']:.4f}, {over}.",
+            best,
+            baseline,
         )
     behind = f"{row['below_best']:.4f} ± {row['below_best_se']:.4f} below the best ({best})"
-    return Choice(name, f"{ORDERS[order]} within one standard error of the best: {behind}; {over}.", best, baseline)
+    return Choice(name, f"{name} has {ORDERS[order]} within one standard error of the best: {behind}; {over}.", best, baseline)
 
 
 def _none(row: pd.Series, best: str, baseline: str) -> str:

@@ -24,6 +24,7 @@ from ..evaluate import Split, deviance, explained, null, ratio, split
 from ..infer import denoised
 from ..keys import KEYWORDS, spelled_out
 from ..model import ModelSpec
+from ..posterior import corrected
 from ..presets import Preset
 from ..version import __version__
 from ..written import record
@@ -32,9 +33,11 @@ from ._choose import choose
 from ._fit import TRAINING, FitOptions, as_preset, fit_preset
 from ._inputs import prepare, verify
 from ._judgeable import require_judgeable
+from ._kinds import check_kind
 from ._writing import check_slots
 
 Candidate = str | Preset | ModelSpec
+SCORED = ("mean", "posterior")
 log = logging.getLogger("scae")
 NAN = float("nan")
 
@@ -44,6 +47,7 @@ def cross_validate(
     adata: AnnData,
     specs: Mapping[str, Candidate] | Sequence[str] | str,
     *,
+    kind: str = "mean",
     n_splits: int = 3,
     n_seeds: int = 1,
     train_share: float = 0.9,
@@ -73,6 +77,9 @@ def cross_validate(
     specs : dict, or sequence of str
         Candidates: a dict from names of your choice to presets, specifications or names of presets (:func:`grid` makes one),
         or a list of names of presets.
+    kind : str
+        What predicts the held-out molecules: the ``"mean"`` of cells with this latent, or the ``"posterior"`` of this cell, given
+        its training counts; see :func:`scae.tl.denoise`.
     n_splits : int
         Number of random splits of the molecules; all candidates use the same splits.
     n_seeds : int
@@ -119,9 +126,10 @@ def cross_validate(
     """
     candidates = _candidates(specs)
     whole = all(isinstance(n, Integral) and n >= 1 for n in (n_splits, n_seeds))
-    if not whole or not isinstance(train_share, Real) or not 0 < train_share < 1:
-        values = f"n_splits is {n_splits!r}, n_seeds {n_seeds!r}, train_share {train_share!r}"
-        raise ConfigError(f"{values}; allowed: whole n_splits and n_seeds of at least 1, train_share between 0 and 1.")
+    if kind not in SCORED or not whole or not isinstance(train_share, Real) or not 0 < train_share < 1:
+        values = f"n_splits is {n_splits!r}, n_seeds {n_seeds!r}, train_share {train_share!r}, kind {kind!r}"
+        kinds = " or ".join(map(repr, SCORED))
+        raise ConfigError(f"{values}; allowed: whole n_splits and n_seeds from 1, train_share between 0 and 1, kind {kinds}.")
     if key_added is not None:
         check_slots(adata, ("uns", key_added), overwrite=overwrite)
     options = FitOptions.read(keywords)
@@ -134,6 +142,8 @@ def cross_validate(
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))
     factors = None if keys.size_factor is None else (keys.size_factor, adata.obs[keys.size_factor].to_numpy(float))
     require_judgeable(candidates, counts, factors, np.asarray(x.sum(1), np.float64).ravel())
+    for preset in candidates.values():
+        check_kind(preset.spec.likelihood, kind)
     runs: list[Run] = []
     for number in range(n_splits):
         outer, inner = (int(seed) for seed in np.random.SeedSequence([start, number]).generate_state(2))
@@ -141,7 +151,7 @@ def cross_validate(
         seen = AnnData(fold.train, obs=adata.obs.iloc[fold.cells], var=var)
         runs += judge_baselines(fold, number, inner)
         for name, seed in itertools.product(candidates, range(start, start + n_seeds)):
-            runs.append(judge_model(fold, number, seen, name, candidates[name], replace(options, random_state=seed)))
+            runs.append(judge_model(fold, number, seen, name, candidates[name], kind, replace(options, random_state=seed)))
     table = compared(runs)
     if key_added is not None:
         columns = {name: table[name].to_numpy(str if name in ("model", "kind") else float, na_value=np.nan) for name in table}
@@ -209,7 +219,7 @@ def judge_baselines(fold: Split, number: int, seed: int) -> list[Run]:
     return runs
 
 
-def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, options: FitOptions) -> Run:
+def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Preset, kind: str, options: FitOptions) -> Run:
     """Score one candidate, fitted to the training molecules ``seen`` with the options of a fit to all molecules."""
     here = replace(options, keys=replace(options.keys, layer=None, mask_var=(True,) * seen.n_vars))
     row: dict[str, Any] = {"model": name, "kind": "model", "split": number, "seed": options.random_state}
@@ -220,7 +230,8 @@ def judge_model(fold: Split, number: int, seen: AnnData, name: str, preset: Pres
             warnings.simplefilter("ignore", UserWarning)  # the whole matrix was checked and warned about once
             model, source = fit_preset(seen, preset, here)
         row["n_parameters"] = sum(p.numel() for p in model.parameters())
-        left = deviance(fold.test, denoised(model, source), fold.odds)
+        posterior = ((rows, mean) for rows, (mean, _) in corrected(model, source))
+        left = deviance(fold.test, posterior if kind == "posterior" else denoised(model, source), fold.odds)
     except DivergenceError as fault:
         log.warning("split %d, %s: %s", number, name, fault)
     return Run(row | {"seconds": time.perf_counter() - began}, left, deviance(fold.test, null(fold.train), fold.odds))

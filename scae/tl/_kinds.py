@@ -37,7 +37,13 @@ def _is_number(value: Any) -> bool:
 
 
 def check_kind(
-    likelihood: Likelihood, kind: str, *, with_sd: bool, technical_cv2: Any, library_size: Any, at_batch: str | None
+    likelihood: Likelihood,
+    kind: str,
+    *,
+    with_sd: bool = False,
+    technical_cv2: Any = 0.0,
+    library_size: Any = None,
+    at_batch: str | None = None,
 ) -> None:
     """Refuse a kind that the likelihood does not have, and options that do not go with it.
 

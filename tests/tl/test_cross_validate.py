@@ -141,3 +141,21 @@ def test_values_that_are_not_allowed_are_refused_before_a_fit(options, said, pbm
     with pytest.raises(ConfigError) as fault:
         scae.tl.cross_validate(pbmc, **{"specs": "vae"} | options)
     assert said in str(fault.value)
+
+
+def test_the_posterior_is_scored_by_the_same_protocol(pbmc):
+    """The score of the table is that of the verb's layer, for the fit to the same training molecules."""
+    table = scae.tl.cross_validate(pbmc, ["denoiser"], kind="posterior", n_splits=1, plan=QUICK)
+    outer = int(np.random.SeedSequence([0, 0]).generate_state(2)[0])
+    fold = evaluate.split(sp.csr_matrix(pbmc.X), 0.9, outer)
+    seen = pbmc[fold.cells].copy()
+    seen.X = fold.train
+    scae.tl.denoise(seen, kind="posterior", plan=QUICK)
+    left = evaluate.deviance(fold.test, evaluate.matrix_blocks(seen.layers["denoised"]), fold.odds)
+    want = evaluate.explained(left, evaluate.deviance(fold.test, evaluate.null(fold.train), fold.odds))[0]
+    assert table.set_index("model").loc["denoiser", "deviance_explained"] == pytest.approx(want, rel=1e-5)
+
+
+def test_only_expected_counts_are_scored(pbmc):
+    with pytest.raises(ConfigError, match="kind 'sample'"):
+        scae.tl.cross_validate(pbmc, ["denoiser"], kind="sample", plan=QUICK)
