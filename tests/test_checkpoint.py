@@ -41,6 +41,9 @@ PLANS = {
     "rmsprop": TrainPlan(epochs=9, min_steps=31, batch_size=16, optimizer="rmsprop", averaging=0.0, held_out=0.2, plateau=0.1),
     "last weights": TrainPlan(epochs=3, min_steps=31, batch_size=16, held_out=0.0),
     "stopped early": TrainPlan(epochs=60, min_steps=1, batch_size=16, lr=0.05, held_out=0.3, patience=0.05, kl_warmup=0.1),
+    "held-out molecules": TrainPlan(
+        epochs=60, min_steps=1, batch_size=16, lr=0.05, held_out=0.0, held_out_molecules=0.3, lr_decay=0.3, patience=0.05
+    ),
     "rolled back": TrainPlan(epochs=9, min_steps=1, batch_size=16, lr=0.5, lr_warmup=0.0, held_out=0.2),
 }
 

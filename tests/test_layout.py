@@ -26,6 +26,7 @@ FLOORS = (
         "weights",
         "history",
         "health",
+        "molecules",
         "checkpoint",
         "run",
         "train",
