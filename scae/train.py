@@ -84,6 +84,8 @@ def fit(
     about = None if checkpoints is None else _about(model, source, plan, rng)
     train, held, left_out = _split(source, plan, rng)
     hidden = Hidden.draw(source, train, plan.held_out_molecules, rng) if plan.held_out_molecules else None
+    if hidden is not None and not hidden.rows.size:
+        hidden = None  # every cell has one molecule: the planned steps are taken
     saved = None if checkpoints is None or about is None else checkpoints.load(about)
     with thread_count(), noticed() as signals:
         if saved is None:
