@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .infer import each_block
 from .kernels import sampling
 from .model import Autoencoder
 from .records import Cells, Counts
@@ -17,7 +17,6 @@ from .source import CountMatrix
 
 _CELLS = 5  # one of so many has hidden molecules
 _MOST = 4096  # cells with hidden molecules: enough for a loss to three digits, and soon scored
-_BLOCK = 512  # cells scored at a time
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,10 @@ class Hidden:
         rest = Rest(**arrays | {"value": value, "library": (source.library * left).astype(source.library.dtype)})
         return cls(source, rest, np.flatnonzero(some))
 
-    def loss(self, model: Autoencoder, given: str) -> float:
-        """Mean loss of the hidden molecules, nats per cell, at the latent of the rest of the cell; without KL and penalty.
+    def losses(self, model: Autoencoder, given: str) -> Callable[[Counts, Cells], Tensor]:
+        """Reads blocks of the cells of ``rows``, as they are in ``rest`` and in order: the loss of their hidden molecules.
+
+        The loss, ``(cells,)`` nats, is taken at the latent of the rest of the cell, without KL and penalty.
 
         Parameters
         ----------
@@ -75,21 +76,21 @@ class Hidden:
             ``"latent"``: −log p(hidden | z), which judges the model's expected counts. ``"counts"``: −log p(hidden | z, rest) =
             −log p(all | z) + log p(rest | z), which judges their posterior mean given the cell's other counts.
         """
-        blocks = self.source.blocks(_BLOCK, self.rows)
+        read = 0
 
-        def read(rest: Counts, cells: Cells) -> Tensor:
-            where, counts, whole = next(blocks)
+        def loss(rest: Counts, cells: Cells) -> Tensor:
+            nonlocal read
+            rows, read = self.rows[read : read + len(cells)], read + len(cells)
+            counts, whole = self.source.take(rows)
+            counts, whole = counts.to(model.device), whole.to(model.device)
             z = model.encode(rest, cells).z
-            if given == "latent":
-                left = CountMatrix.take(self.rest, self.rows[where])[0]  # the same genes as in ``counts``, zeros included
-                gone = counts.with_value(counts.value - left.value)
-                library = whole.library.to(model.device) - cells.library
-                return _nll(model, z, rest, replace(cells, library=library), gone.where(gone.value > 0).to(model.device))
-            whole = whole.to(model.device)
-            return _nll(model, z, rest, whole, counts.to(model.device)) - _nll(model, z, rest, cells, rest)
+            if given == "counts":
+                return _nll(model, z, rest, whole, counts) - _nll(model, z, rest, cells, rest)
+            left = CountMatrix.take(self.rest, rows)[0].to(model.device)  # the same genes as in ``counts``, zeros included
+            gone = counts.with_value(counts.value - left.value)
+            return _nll(model, z, rest, replace(cells, library=whole.library - cells.library), gone.where(gone.value > 0))
 
-        nats = [found.cpu().numpy() for _, found in each_block(model, self.rest, read, rows=self.rows, size=_BLOCK)]
-        return float(np.concatenate(nats).mean(dtype=np.float64))
+        return loss
 
 
 def _nll(model: Autoencoder, z: Tensor, seen: Counts, cells: Cells, target: Counts) -> Tensor:

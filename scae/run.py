@@ -168,7 +168,7 @@ class Run:
             if self.held.size:
                 return {"held_out": mean_loss(self.model, self.source, self.held, self.rng)}
             if self.hidden is not None and 0 < self.step <= self.search:
-                return {"held_out_molecules": self.hidden.loss(self.model, self.plan.molecules_given)}
+                return {"held_out_molecules": hidden_loss(self.model, self.hidden, self.plan.molecules_given)}
         return {}
 
     def _finish(self) -> None:
@@ -249,6 +249,12 @@ def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, 
 def mean_loss(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], rng: torch.Generator) -> float:
     """Mean loss, nats per cell, of cells that are not trained on, corrupted as in training."""
     return float(losses(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
+
+
+def hidden_loss(model: Autoencoder, hidden: Hidden, given: str) -> float:
+    """Mean loss, nats per cell, of molecules that are hidden from the fit."""
+    blocks = each_block(model, hidden.rest, hidden.losses(model, given), rows=hidden.rows)
+    return float(torch.cat([nats for _, nats in blocks]).double().mean())
 
 
 def under(head: str, arrays: dict[str, NDArray]) -> dict[str, NDArray]:
