@@ -98,6 +98,14 @@ def test_checkpoints_change_nothing(tmp_path):
     assert same(whole, saved)
 
 
+def test_checkpoints_beyond_the_step_that_a_fit_goes_back_to_are_deleted(tmp_path):
+    saved = Checkpoints(tmp_path)
+    for step, left in ((1, [1]), (5, [1, 5]), (9, [5, 9]), (7, [5, 7]), (3, [3])):
+        saved.save(step, ({"weight": np.full(1, step)}, {"fit": {}}))
+        assert sorted(tmp_path.iterdir()) == [tmp_path / f"step-{step:09d}.checkpoint" for step in left]
+        assert saved.load({})[0]["weight"] == step
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch, caplog):
     whole = run(SPECS["gaussian"], PLANS["default"])
     interrupt_at(monkeypatch, 20)
