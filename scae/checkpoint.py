@@ -53,9 +53,11 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise OutputError(f"cannot make the folder {self.folder} for checkpoints: {fault.strerror}.") from fault
-        write_model(self.folder / f"step-{step:09d}.checkpoint", *state)
+        write_model(self._file(step), *state)
         self.saved = time.monotonic()
-        for old in self._files()[:-_KEPT]:
+        files = self._files()
+        end = files.index(self._file(step)) + 1
+        for old in files[: max(end - _KEPT, 0)] + files[end:]:  # later steps are those that the fit went back from
             old.unlink(missing_ok=True)
 
     def load(self, fit: dict[str, Any]) -> State | None:
@@ -91,6 +93,9 @@ class Checkpoints:
         if files:
             raise CheckpointError(f"none of the {len(files)} checkpoints in {self.folder} can be read. Delete it to begin anew.")
         return None
+
+    def _file(self, step: int) -> Path:
+        return self.folder / f"step-{step:09d}.checkpoint"
 
     def _files(self) -> list[Path]:
         """Oldest first."""

@@ -62,7 +62,10 @@ class Counts:
 
     def without(self, genes: Tensor) -> Counts:
         """The counts without the stored values of some genes ``(genes,)`` bool, as if they had never been there."""
-        kept = ~genes[self.gene]
+        return self.where(~genes[self.gene])
+
+    def where(self, kept: Tensor) -> Counts:
+        """Only some of the stored values, ``(nnz,)`` bool."""
         before = nn.functional.pad(kept.cumsum(0), (1, 0))  # kept values before each stored one
         return replace(self, indptr=before[self.indptr], gene=self.gene[kept], value=self.value[kept])
 

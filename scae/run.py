@@ -20,6 +20,7 @@ from .health import Health
 from .history import History, Meter
 from .infer import each_block, latent, losses
 from .model import Autoencoder
+from .molecules import Hidden
 from .plan import OPTIMIZERS, TrainPlan
 from .records import Loss
 from .source import CountMatrix
@@ -28,6 +29,7 @@ from .weights import Weights
 log = logging.getLogger("scae")
 _ROLL_BACKS = 3
 _WATCHED = 256  # cells whose latent is looked at
+_NUMBERS = ("step", "done", "best_step", "cut", "turn", "planned", "search")  # of a run, beside its best loss
 _ADVICE = (
     "The error's model holds the last good weights. Try a lower learning rate (lr) or, where the latent is the same in all "
     "cells, a smaller weight of the KL term or penalty."
@@ -43,17 +45,21 @@ class Run:
         As in :func:`fit`.
     train, held
         Rows to train on, and rows to judge the weights by.
+    hidden
+        Molecules to find the number of steps by; None for the planned one.
     """
 
     def __init__(
         self, model: Autoencoder, source: CountMatrix, plan: TrainPlan, rng: torch.Generator, train: NDArray[np.int64],
-        held: NDArray[np.int64],
+        held: NDArray[np.int64], hidden: Hidden | None = None,
     ) -> None:  # fmt: skip
+        self.hidden = hidden
         self.model, self.source, self.plan, self.rng, self.train, self.held = model, source, plan, rng, train, held
         self.optimizer = OPTIMIZERS[plan.optimizer](list(model.parameters()), plan)
         self.weights, self.history, self.meter = Weights(model, plan.averaging), History(), Meter()
         self.n_batches = math.ceil(train.size / plan.batch_size)
         self.planned = plan.planned_steps(self.n_batches)
+        self.search = 0 if hidden is None else round(plan.stays * self.planned)  # steps for which molecules are hidden, at most
         self.every = max(self.n_batches, self.planned // plan.checks)  # a check costs a pass over the held-out cells
         self.cuts = np.linspace(0, train.size, self.n_batches + 1).astype(np.int64)  # even, so no batch is a lone last cell
         self.order = train  # of the current epoch
@@ -77,8 +83,9 @@ class Run:
                         self._step()
                     else:
                         self._look()
-                    if self.step % self.every == 0 or self.step == self.planned:
+                    if self.step % self.every == 0 or self.step in (self.search, self.planned):
                         row = self._check()
+                        bar.total = self.planned
                         bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
                     self.done |= self.step == self.planned
                 except DivergenceError as fault:
@@ -108,7 +115,8 @@ class Run:
             group["lr"] = plan.lr * plan.lr_factor(step, self.planned) * self.cut
         if not self.model.training:
             self.model.train()
-        counts, cells = (record.to(self.rng.device) for record in self.source.take(rows))
+        source = self.hidden.rest if self.hidden is not None and step < self.search else self.source
+        counts, cells = (record.to(self.rng.device) for record in source.take(rows))
         loss = self.model(counts, cells, self.rng, warmup=plan.kl_weight(step, self.planned), corrupt=True)
         take_step(self.model, loss, self.optimizer, plan.clip, self._where())
         self.model.after_step(loss, self.rng)
@@ -130,18 +138,21 @@ class Run:
         step, plan = self.step - 1, self.plan
         row = {"step": self.step, "epoch": self.step / self.n_batches, "lr": self.optimizer.param_groups[0]["lr"]}
         row |= self.meter.read()
-        if self.held.size:
-            with self.weights.averaged():
-                row["held_out"] = mean_loss(self.model, self.source, self.held, self.rng)
-        watched = row.get("held_out", row["loss"])
+        searching, judged = 0 < self.step <= self.search, self._judge()
+        row |= judged
+        watched = next(iter(judged.values()), row["loss"])
         if fault := self._fault(row["loss"], watched):
             raise DivergenceError(f"{fault} at step {self.step} of {self.planned} (epoch {step // self.n_batches + 1}).")
         self.history.rows.append(row)
-        if watched < self.best or not self.held.size:
+        if watched < self.best or not judged:
             self.best, self.best_step, self.turn = watched, step, step
             self.history.best = len(self.history.rows) - 1
             self.weights.keep()
-        elif step - self.best_step > plan.patience * self.planned and step > plan.kl_warmup * self.planned:
+        late = step - self.best_step > plan.patience * self.planned and step > plan.kl_warmup * self.planned
+        if searching:
+            if late or self.step == self.search:
+                self._finish()
+        elif late:
             self.history.stopped = f"no better held-out loss for {step - self.best_step} steps"
             self.done = True
         elif plan.plateau and step - self.turn > plan.plateau * self.planned:
@@ -150,6 +161,26 @@ class Run:
             self.history.best = len(self.history.rows) - 1
             self.weights.keep()
         return row
+
+    def _judge(self) -> dict[str, float]:
+        """The loss that decides, by its name in the history; empty where nothing is held out."""
+        with self.weights.averaged():
+            if self.held.size:
+                return {"held_out": mean_loss(self.model, self.source, self.held, self.rng)}
+            if self.hidden is not None and 0 < self.step <= self.search:
+                return {"held_out_molecules": hidden_loss(self.model, self.hidden, self.plan.molecules_given)}
+        return {}
+
+    def _finish(self) -> None:
+        """Go back to the step at which the hidden molecules cost least, and plan the rest of the fit, on every molecule."""
+        found, tried = self.best_step + 1, self.step
+        del self.history.rows[self.history.best + 1 :]
+        self.weights.rewind()
+        self.step, self.search, self.planned = found, 0, max(round(found / self.plan.stays), found + 1)
+        self.history.stopped = (
+            f"hidden molecules cost least at step {found} of {tried} ({self.best:.5g} nats per cell); "
+            f"the last {self.planned - found} steps were taken on all molecules"
+        )
 
     def _fault(self, loss: float, watched: float) -> str | None:
         """What is wrong with the weights, if anything."""
@@ -167,7 +198,7 @@ class Run:
         for i, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"optimizer/{i}/{name}": value for name, value in moments.items()}
         arrays |= {"rng": self.rng.get_state(), "order": torch.from_numpy(self.order)}
-        numbers = {name: getattr(self, name) for name in ("step", "done", "best_step", "cut", "turn")}
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
         rest = {"best": self.best if math.isfinite(self.best) else None, "meter": self.meter.plain(), "fit": about}
         rest["health"] = self.health.plain()
         plain = {name: value.detach().cpu().contiguous().numpy() for name, value in arrays.items()}
@@ -184,7 +215,7 @@ class Run:
         self.optimizer.load_state_dict(optimizer | {"state": moments})
         self.rng.set_state(torch.from_numpy(arrays["rng"]))
         self.order = arrays["order"]
-        for name in ("step", "done", "best_step", "cut", "turn"):
+        for name in _NUMBERS:
             setattr(self, name, rest[name])
         self.best = math.inf if rest["best"] is None else rest["best"]
         self.meter.load(rest["meter"])
@@ -218,6 +249,12 @@ def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, 
 def mean_loss(model: Autoencoder, source: CountMatrix, rows: NDArray[np.int64], rng: torch.Generator) -> float:
     """Mean loss, nats per cell, of cells that are not trained on, corrupted as in training."""
     return float(losses(model, source, rows=rows, seed=rng.initial_seed(), corrupt=True).mean())
+
+
+def hidden_loss(model: Autoencoder, hidden: Hidden, given: str) -> float:
+    """Mean loss, nats per cell, of molecules that are hidden from the fit."""
+    blocks = each_block(model, hidden.rest, hidden.losses(model, given), rows=hidden.rows)
+    return float(torch.cat([nats for _, nats in blocks]).double().mean())
 
 
 def under(head: str, arrays: dict[str, NDArray]) -> dict[str, NDArray]:

@@ -13,6 +13,7 @@ from .checkpoint import Checkpoints, fingerprint
 from .errors import ConfigError, CountsError, DivergenceError, Interrupted
 from .history import History
 from .model import Autoencoder
+from .molecules import Hidden
 from .ops.device import thread_count
 from .parts import label, to_dict
 from .plan import TrainPlan
@@ -54,8 +55,9 @@ def fit(
     Returns
     -------
     History
-        Mean losses in nats per cell, one row per check; ``held_out`` is taken at full KL weight. Where the plan trains on a
-        sample of the cells, the last row has ``left_out``, the loss of all other cells.
+        Mean losses in nats per cell, one row per check; ``held_out`` is taken at full KL weight. ``held_out_molecules`` is the
+        loss of the hidden molecules alone, as long as there are any. Where the plan trains on a sample of the cells, the last row
+        has ``left_out``, the loss of all other cells.
 
     Raises
     ------
@@ -69,22 +71,28 @@ def fit(
     CheckpointError
         If the checkpoints are of another fit.
     ConfigError
-        If the plan takes no step and the weights would stay random.
+        If the plan takes no step and the weights would stay random, or if it holds molecules out and the likelihood is not one of
+        molecules.
     """
     if not plan.epochs and not model.spec.network.solves:
         raise ConfigError(
             f"the plan takes no step (epochs is 0), but the weights of {label(type(model.spec.network))} start at random; "
             "allowed: at least 1 epoch. Only network 'linear' with start 'pca' is solved for before the first step."
         )
+    if plan.held_out_molecules:
+        model.spec.likelihood.require_molecules("the plan holds molecules out (held_out_molecules)", ", or set it to 0")
     about = None if checkpoints is None else _about(model, source, plan, rng)
     train, held, left_out = _split(source, plan, rng)
+    hidden = Hidden.draw(source, train, plan.held_out_molecules, rng) if plan.held_out_molecules else None
+    if hidden is not None and not hidden.rows.size:
+        hidden = None  # every cell has one molecule: the planned steps are taken
     saved = None if checkpoints is None or about is None else checkpoints.load(about)
     with thread_count(), noticed() as signals:
         if saved is None:
             _start(model, source, train, rng)
         else:
             model.load_state_dict({k: torch.from_numpy(v) for k, v in under("model/", saved[0]).items()})
-        run = Run(model, source, plan, rng, train, held)
+        run = Run(model, source, plan, rng, train, held, hidden)
         if saved is not None:
             run.resume(saved)
         try:

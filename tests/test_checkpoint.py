@@ -41,6 +41,9 @@ PLANS = {
     "rmsprop": TrainPlan(epochs=9, min_steps=31, batch_size=16, optimizer="rmsprop", averaging=0.0, held_out=0.2, plateau=0.1),
     "last weights": TrainPlan(epochs=3, min_steps=31, batch_size=16, held_out=0.0),
     "stopped early": TrainPlan(epochs=60, min_steps=1, batch_size=16, lr=0.05, held_out=0.3, patience=0.05, kl_warmup=0.1),
+    "held-out molecules": TrainPlan(
+        epochs=60, min_steps=1, batch_size=16, lr=0.05, held_out=0.0, held_out_molecules=0.3, lr_decay=0.3, patience=0.05
+    ),
     "rolled back": TrainPlan(epochs=9, min_steps=1, batch_size=16, lr=0.5, lr_warmup=0.0, held_out=0.2),
 }
 
@@ -93,6 +96,14 @@ def test_interrupted_and_resumed_is_uninterrupted(spec, plan, tmp_path, monkeypa
 def test_checkpoints_change_nothing(tmp_path):
     whole, saved = (run(SPECS["gaussian"], PLANS["default"], c) for c in (None, Checkpoints(tmp_path, seconds=0)))
     assert same(whole, saved)
+
+
+def test_checkpoints_beyond_the_step_that_a_fit_goes_back_to_are_deleted(tmp_path):
+    saved = Checkpoints(tmp_path)
+    for step, left in ((1, [1]), (5, [1, 5]), (9, [5, 9]), (7, [5, 7]), (3, [3])):
+        saved.save(step, ({"weight": np.full(1, step)}, {"fit": {}}))
+        assert sorted(tmp_path.iterdir()) == [tmp_path / f"step-{step:09d}.checkpoint" for step in left]
+        assert saved.load({})[0]["weight"] == step
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch, caplog):

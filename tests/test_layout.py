@@ -27,6 +27,7 @@ FLOORS = (
         "weights",
         "history",
         "health",
+        "molecules",
         "checkpoint",
         "run",
         "train",

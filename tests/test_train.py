@@ -128,16 +128,16 @@ def test_without_held_out_cells_the_last_weights_are_kept():
     assert history.column("held_out") == []
 
 
-@pytest.mark.parametrize("held_out", [0.0, 0.3])
+@pytest.mark.parametrize("held", [{}, {"held_out": 0.3}, {"held_out_molecules": 0.3, "lr_decay": 0.3}], ids=repr)
 @pytest.mark.parametrize(
     ("likelihood", "lr"), [(Poisson(link="exp"), 1e38), (NB(link="exp"), 1e38), (NB(), 1e38), (NB(), 1e20)], ids=repr
 )
-def test_divergence_says_where_and_leaves_finite_weights(likelihood, lr, held_out):
+def test_divergence_says_where_and_leaves_finite_weights(likelihood, lr, held):
     spec = ModelSpec(network=MLP(hidden=(8,)), bottleneck=Gaussian(dim=2), likelihood=likelihood)
     source = matrix_of(counts_like(np.random.default_rng(0), 60, 25, mean=20.0))
     rng = torch.Generator().manual_seed(0)
     model = Autoencoder(spec, data_of(25), rng)
-    plan = TrainPlan(epochs=9, batch_size=60, min_steps=40, lr=lr, lr_warmup=0.0, held_out=held_out, clip=0.0)
+    plan = TrainPlan(epochs=9, batch_size=60, min_steps=40, lr=lr, lr_warmup=0.0, clip=0.0, **{"held_out": 0.0} | held)
     with pytest.raises(DivergenceError, match=r"(not finite|far above).* at step \d+ of 40 \(epoch \d+\).*lower learning rate"):
         fit(model, source, plan, rng)
     assert all(bool(v.isfinite().all()) for v in model.state_dict().values())
@@ -168,7 +168,7 @@ def test_score_is_deterministic_and_of_each_cell():
 SHARE = st.floats(0, 1)
 plans = st.builds(
     TrainPlan, epochs=st.integers(1, 50), min_steps=st.integers(1, 3000), max_steps=st.integers(1, 30_000),
-    lr_warmup=SHARE, lr_final=SHARE, kl_warmup=SHARE, plateau=SHARE,
+    lr_warmup=SHARE, lr_final=SHARE, lr_decay=SHARE, kl_warmup=SHARE, plateau=SHARE,
 )  # fmt: skip
 
 

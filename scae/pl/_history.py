@@ -74,7 +74,7 @@ def _history(model: Autoencoder | AnnData) -> tuple[dict[str, NDArray], int]:
     if isinstance(model, Autoencoder):
         record = model.fitted.get("history", {})
         rows, best = record.get("rows", []), record.get("best", -1)
-        columns = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+        columns = {name: np.array([row.get(name, np.nan) for row in rows]) for name in (rows[0] if rows else ())}
     elif isinstance(model, AnnData):
         about = model.uns.get("scae", {})
         columns, best = dict(about.get("history", {})), int(about.get("history_best", -1))

@@ -76,7 +76,7 @@ def note(adata: AnnData, model: Autoencoder, place: str, **how: Any) -> None:
         "plan": json.dumps(model.fitted.get("plan", {})),
         "random_state": seed,
         "model_sha256": sha256,
-        "history": {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})},
+        "history": {name: np.array([row.get(name, np.nan) for row in rows]) for name in (rows[0] if rows else {})},
         "history_best": int(history.get("best", -1)),
     }
     fit = {name: model.fitted.get(origin, {}) for name, origin in (("plan", "plan"), ("fitted_in", "environment"))}
