@@ -1,8 +1,8 @@
 """The best weights or the last, of every preset that holds cells out: ``python keep.py rows.jsonl DATA.h5ad … [--seeds 0 1]``.
 
-A preset is fitted to nine tenths of the molecules, once for each value of ``TrainPlan.keep``. The two fits take the same steps, so
-where the held-out loss is best at the end, they are one. Rows are appended to the file, and those that it has already are skipped;
-the table of all its rows is printed.
+A preset is fitted to nine tenths of the molecules, once for each value of ``TrainPlan.keep``. The two fits take the same steps,
+so where the held-out loss is best at the end, they are one. Rows are appended to the file, and those that it has already are
+skipped; the table of all its rows is printed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Convolutions on windows of a genome track, at positions that no fit has seen: ``python tracks.py WINDOWS.h5ad > ../../docs/tracks.md``.
+"""Convolutions on windows of a genome track, at positions that no fit has seen: ``python tracks.py WINDOWS.h5ad``.
 
 WINDOWS.h5ad has a row per window, with ``obs["start"]`` and ``obs["end"]`` in bases, a column per bin, and
-``layers["fragments"]``, the reads per bin. Progress goes to stderr; ``--splits`` and ``--models`` choose what to do.
+``layers["fragments"]``, the reads per bin. The page docs/tracks.md is printed, and progress goes to stderr; ``--splits`` and
+``--models`` choose what to do.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ INTRO = """\
 # Convolutions on a genome track
 
 Made by `python workflows/benchmark/tracks.py track_windows.h5ad > docs/tracks.md`. The track is STAT1 ChIP-seq of GM12878 on
-chromosome 22 (ENCODE 2012): windows of 120 bins of 100 bases, 1.2 reads per bin on average. A window goes through scae as a cell does,
-and a bin as a gene:
+chromosome 22 (ENCODE 2012): windows of 120 bins of 100 bases, with 1.2 reads per bin on average. A window goes through scae as a
+cell does, and a bin as a gene:
 
 ```python
 adata.X = adata.layers["fragments"]  # reads, not coverage, which counts each read many times
@@ -52,8 +53,8 @@ model = scae.tl.embed(adata, spec, plan=scae.TrainPlan(held_out=0))
 The track is cut into blocks of a million bases, and windows that cross a cut are left out. Fits see four of five blocks. In the
 windows of the other blocks, half of the reads are given to the model and half are to be predicted.
 
-- **Held-out reads:** the share of the Poisson deviance of the predicted half that is explained, beyond the window's number of reads ×
-  the mean shape of the training windows.
+- **Held-out reads:** the share of the Poisson deviance of the predicted half that is explained, beyond the window's number of
+  reads × the mean shape of the training windows.
 - **At peaks:** the same in the tenth of the windows whose given half departs most from the mean shape.
 - **Given reads:** the same for the given half, which shows how closely it is reproduced. Close is not good: most of it is noise.
 - **−ELBO:** bound on the negative log likelihood of a whole window, nats (`tl.score`). Lower is better.
@@ -67,7 +68,6 @@ NETWORKS = {
     "MLP, 128": (MLP(hidden=(128,), dropout=0.1), Poisson()),
     "one convolution of 16 bins (as `conv`)": (Conv1d(channels=(16,), windows=(16,)), Poisson()),
     "convolutions of 4 and 4": (Conv1d(channels=(16, 32), windows=(4, 4)), Poisson()),
-    "convolutions of 4 and 4, `nearest`": (Conv1d(channels=(16, 32), windows=(4, 4), upsampling="nearest"), Poisson()),
     "convolutions of 2, 2 and 2": (Conv1d(channels=(16, 32, 32), windows=(2, 2, 2)), Poisson()),
     "convolutions of 4 and 4, layer norm": (Conv1d(channels=(16, 32), windows=(4, 4), norm="layer"), Poisson()),
     "convolutions of 4 and 4, NB": (Conv1d(channels=(16, 32), windows=(4, 4)), NB()),
