@@ -8,6 +8,8 @@ skipped; the table of all its rows is printed.
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import sys
 import warnings
@@ -50,11 +52,17 @@ def scored(fold: evaluate.Split, labels: np.ndarray, preset: str, keep: str, see
     }
 
 
-def rows_of(data: Path, preset: str, seed: int) -> list[dict]:
-    """A row per value of ``keep``."""
+@functools.cache
+def split(data: Path) -> tuple[evaluate.Split, np.ndarray]:
+    """The molecules in two parts, and the cells' labels."""
     adata = read(data)
     fold = evaluate.split(adata.X, 0.9, seed=1000)
-    labels = adata.obs["cell_type"].astype(str).to_numpy()[fold.cells]
+    return fold, adata.obs["cell_type"].astype(str).to_numpy()[fold.cells]
+
+
+def rows_of(data: Path, preset: str, seed: int) -> list[dict]:
+    """A row per value of ``keep``."""
+    fold, labels = split(data)
     last = scored(fold, labels, preset, "last", seed)
     each = {"last": last, "best": last if last["same"] else scored(fold, labels, preset, "best", seed)}
     return [{"preset": preset, "data": data.stem, "seed": seed, "keep": keep} | found for keep, found in each.items()]
@@ -85,16 +93,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows = [json.loads(line) for line in args.rows.read_text("utf-8").splitlines()] if args.rows.exists() else []
     done = {(row["preset"], row["data"], row["seed"]) for row in rows}
-    for seed in args.seeds:
-        for data in args.data:
-            for preset in args.presets:
-                if (preset, data.stem, seed) in done:
-                    continue
-                new = rows_of(data, preset, seed)
-                rows += new
-                with args.rows.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in new)
-                print(*new, sep="\n", file=sys.stderr)
+    for seed, data, preset in itertools.product(args.seeds, args.data, args.presets):
+        if (preset, data.stem, seed) in done:
+            continue
+        new = rows_of(data, preset, seed)
+        rows += new
+        with args.rows.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in new)
+        print(*new, sep="\n", file=sys.stderr)
     print(table(rows))
 
 

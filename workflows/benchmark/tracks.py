@@ -63,6 +63,7 @@ Each value is the mean over {n} ways to choose the blocks.
 """
 SPLITS = (0, 1, 2)
 MEGABASE = 1_000_000
+PLAN = scae.TrainPlan(held_out=0.0)
 NETWORKS = {
     "linear": (Linear(), Poisson()),
     "MLP, 128": (MLP(hidden=(128,), dropout=0.1), Poisson()),
@@ -144,14 +145,14 @@ def baselines(task: Task) -> Iterator[tuple[str, NDArray]]:
         yield f"PCA of log counts, {n}", 0.9 * back / back.sum(1, keepdims=True) * total + 0.1 * flat
 
 
-def models(task: Task, names: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
+def models(task: Task, names: list[str], plan: scae.TrainPlan = PLAN) -> Iterator[tuple[str, dict[str, float]]]:
     for name in names:
         network, likelihood = NETWORKS[name]
         spec = scae.ModelSpec(
             corruption=Thinning(low=0.3, high=0.9), network=network, bottleneck=Gaussian(dim=24), likelihood=likelihood
         )
         began = time.process_time()
-        model = scae.tl.fit(task.train, spec, plan=scae.TrainPlan(held_out=0.0))
+        model = scae.tl.fit(task.train, spec, plan=plan)
         seconds = time.process_time() - began
         half = AnnData(task.fold.train, var=task.train.var)
         scae.tl.denoise(half, model)
