@@ -58,10 +58,23 @@ windows of the other blocks, half of the reads are given to the model and half a
 - **At peaks:** the same in the tenth of the windows whose given half departs most from the mean shape.
 - **Given reads:** the same for the given half, which shows how closely it is reproduced. Close is not good: most of it is noise.
 - **−ELBO:** bound on the negative log likelihood of a whole window, nats (`tl.score`). Lower is better.
+- **Seconds** of one fit on one core, which other work shared.
 
 Each value is the mean over {n} ways to choose the blocks.
+
+What the table says:
+
+- **Convolutions** explain about a third more of the held-out reads than a linear model with as large a latent, and save three nats
+  per window. The weights for a peak are shared by all places of a window. Convolutions of a few bins are needed: a single one of 16
+  bins, as in the preset `conv`, is no better than a linear model.
+- **Smoothing** by a Gaussian of four bins comes close, and at peaks it is better. If smooth reads are all you need, fit no model.
+- **No norm:** with layer norm, which takes away how high a window is, convolutions are worse than a linear model. With `relu` and
+  no norm, the latent collapsed. So `conv1d` has no norm and `elu` by default.
+- **Likelihood:** the NB has the better bound, as reads vary more than Poisson counts do; the Poisson has the better expectation.
+- **Exposure:** with one exposure for all windows (`size_factor`) and the `exp` link, .047 of the held-out reads were explained
+  instead of .050 (one choice of blocks).
 """
-SPLITS = (0, 1, 2)
+SPLITS = (0, 1)
 MEGABASE = 1_000_000
 PLAN = scae.TrainPlan(held_out=0.0)
 NETWORKS = {
