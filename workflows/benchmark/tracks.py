@@ -64,9 +64,9 @@ Each value is the mean over {n} ways to choose the blocks.
 
 What the table says:
 
-- **Convolutions** explain about a third more of the held-out reads than a linear model with as large a latent, and save three nats
-  per window. The weights for a peak are shared by all places of a window. Convolutions of a few bins are needed: a single one of 16
-  bins, as in the preset `conv`, is no better than a linear model.
+- **Convolutions** explain about a third more of the held-out reads than a linear model with as large a latent, and save three
+  nats per window. The weights for a peak are shared by all places of a window. Convolutions of a few bins are needed: a single
+  one of 16 bins, as in the preset `conv`, is no better than a linear model.
 - **Smoothing** by a Gaussian of four bins comes close, and at peaks it is better. If smooth reads are all you need, fit no model.
 - **No norm:** with layer norm, which takes away how high a window is, convolutions are worse than a linear model. With `relu` and
   no norm, the latent collapsed. So `conv1d` has no norm and `elu` by default.
