@@ -43,7 +43,7 @@ def scored(fold: evaluate.Split, labels: np.ndarray, preset: str, keep: str, see
     scae.tl.embed(adata, model)
     blocks = evaluate.matrix_blocks(adata.layers["denoised"])
     left, of_null = (evaluate.deviance(fold.test, b, fold.odds) for b in (blocks, evaluate.null(fold.train)))
-    found = [KMeans(len(set(labels)), n_init=10, random_state=s).fit_predict(adata.obsm["X_scae"]) for s in range(3)]
+    found = [KMeans(len(set(labels)), n_init=3, random_state=s).fit_predict(adata.obsm["X_scae"]) for s in range(3)]
     loss = [row["held_out"] for row in model.fitted["history"]["rows"]]
     return {
         "deviance": evaluate.explained(left, of_null)[0],
