@@ -202,7 +202,7 @@ class Latent(NamedTuple):
     sd: Tensor | None = None  # (cells, dim), posterior standard deviation; None where the latent is a point
     codes: Tensor | None = None  # (cells, books) int64, entries of the codebooks; None without codebooks
     history: Mapping[str, Tensor] = {}  # scalars for the training history
-    state: Any = None  # what the bottleneck's own ``after_step`` needs
+    state: Any = None  # what the bottleneck's own ``bound`` or ``after_step`` needs
 
 
 @dataclass(frozen=True)

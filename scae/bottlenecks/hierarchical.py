@@ -53,6 +53,10 @@ class Hierarchical(Bottleneck):
     ``kl_z2``, …, in nats per cell; a value near zero shows that a latent is unused. The embedding is the mean of the bottom
     latent with all latents above at their means; its standard deviation is conditional on those. doi:10.48550/arXiv.1602.02282.
 
+    With ``free_bits`` λ, a latent of d dimensions whose mean KL over the minibatch is below λ·d nats costs λ·d and is not pulled
+    to its prior, so that no latent goes unused (Kingma 2016, doi:10.48550/arXiv.1606.04934). Free bits apply in training only;
+    the history, held-out losses and scores have the full KL.
+
     Examples
     --------
     >>> Hierarchical(dim=16, top_dims=(8, 4)).n_stats
@@ -64,6 +68,7 @@ class Hierarchical(Bottleneck):
     hidden: tuple[int, ...] = option("hidden layer widths of the networks between latents", default=(64,), low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
     prior: Prior = option("prior of the top latent", default=StandardNormal(), kind="prior")
+    free_bits: float = option("minimum KL cost per latent dimension in training, nats", default=0.0, low=0.0)
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -103,8 +108,17 @@ class Hierarchical(Bottleneck):
             mean, sd = _merged(*posterior(stats), expected, width)
             z = draw(mean, sd, rng)
             kls.append(normal_kl(mean, sd, expected, width).sum(1))
-        history = {f"kl_z{len(kls) - i}": kl.detach().mean() for i, kl in enumerate(kls)}
-        return Latent(z, mean, torch.stack(kls).sum(0), penalty, sd=sd, history=history)
+        kl = torch.stack(kls[::-1])  # (layers, cells), from the bottom up
+        history = {f"kl_z{i}": layer.mean() for i, layer in enumerate(kl.detach(), 1)}
+        state = kl if self.free_bits and weights.training else None
+        return Latent(z, mean, kl.sum(0), penalty, sd=sd, history=history, state=state)
+
+    def bound(self, nll: Tensor, latent: Latent, warmup: float) -> Tensor:
+        if latent.state is not None:
+            floor = self.free_bits * nll.new_tensor(self.dims)[:, None]
+            layers = torch.where(latent.state.mean(1, keepdim=True) > floor, latent.state, floor)
+            latent = latent._replace(kl=layers.sum(0))
+        return super().bound(nll, latent, warmup)
 
     def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
         ladder = cast(LadderWeights, weights)

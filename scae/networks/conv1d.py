@@ -26,6 +26,10 @@ class Conv1d(Network):
     upsampling and convolution. Each feature has a bias and covariate effects of its own. A model built without coordinates uses
     the features in the given order, as one chromosome. Masci et al. 2011, doi:10.1007/978-3-642-21735-7_7.
 
+    The windows of a genome track go through the model as cells do, and their bins as features: give all bins one chromosome, and
+    windows a few bins wide, such as ``windows=(4, 4)``. A norm over channels takes away how high a window is, which is much of
+    what a track tells; without a norm, use an activation that has a slope below zero.
+
     Raises
     ------
     ConfigError
@@ -40,9 +44,9 @@ class Conv1d(Network):
     channels: tuple[int, ...] = option("number of channels of each convolution", default=(16, 32), low=1)
     windows: tuple[int, ...] = option("kernel size and stride of each convolution", default=(16, 4), low=2)
     upsampling: str = option("how the decoder increases resolution", default="transposed", choices=tuple(UPS))
-    activation: str = option("activation after each convolution", default="relu", choices=tuple(ACTIVATIONS))
+    activation: str = option("activation after each convolution", default="elu", choices=tuple(ACTIVATIONS))
     norm: str = option(
-        "norm over channels ('batch': in training, a cell's output depends on its minibatch)", default="layer", choices=NORMS
+        "norm over channels ('batch': in training, a cell's output depends on its minibatch)", default="none", choices=NORMS
     )
     dropout: float = option("share of hidden units dropped in training", default=0.0, low=0.0, high=0.95)
     covariate_embedding: int = option(

@@ -37,7 +37,7 @@ def conv() -> Preset:
     spec = ModelSpec(
         corruption=Thinning(low=0.3, high=0.9),
         transform=Normalized(),
-        network=Conv1d(channels=(16,), windows=(16,), norm="none", activation="elu"),
+        network=Conv1d(channels=(16,), windows=(16,)),
         bottleneck=Gaussian(dim=24),
         likelihood=Bernoulli(depth="library"),
     )

@@ -83,9 +83,10 @@ def cvae() -> Preset:
 
 @preset("hierarchical")
 def hierarchical() -> Preset:
-    """Ladder VAE: three latents, each the learned prior of the one below; long KL warm-up, so that all are used."""
-    spec = ModelSpec(bottleneck=Hierarchical(dim=32, top_dims=(16, 8)))
-    return Preset(spec, TrainPlan(kl_warmup=0.5), "Sønderby 2016, doi:10.48550/arXiv.1602.02282")
+    """Ladder VAE: three latents, each the learned prior of the one below; long KL warm-up and free bits, so that all are used."""
+    # Without free bits, the upper two latents have 2.0 of 27.7 nats of KL on pbmc3k, and with them 6.2. See docs/originals.md.
+    spec = ModelSpec(bottleneck=Hierarchical(dim=32, top_dims=(16, 8), free_bits=0.25))
+    return Preset(spec, TrainPlan(kl_warmup=0.5), "Sønderby 2016, doi:10.48550/arXiv.1602.02282; Kingma 2016")
 
 
 @preset("vamp")

@@ -87,6 +87,7 @@ BOTTLENECKS = [
     Gaussian(dim=3, beta=2.0, n_samples=3, objective="iwae"),
     *(Hierarchical(dim=3, top_dims=(4, 2), hidden=(5,), prior=prior) for prior in PRIORS),
     Hierarchical(dim=3, hidden=()),
+    Hierarchical(dim=3, top_dims=(2,), hidden=(5,), free_bits=0.2),
 ]
 
 
@@ -244,3 +245,38 @@ def test_each_layer_of_a_ladder_is_in_the_history():
     model = scae.tl.fit(adata, ModelSpec(bottleneck=Hierarchical(dim=4, top_dims=(3, 2))), plan=plan, device="cpu")
     row = model.fitted["history"]["rows"][0]
     assert sum(row[f"kl_z{i}"] for i in (1, 2, 3)) == pytest.approx(row["kl"], rel=1e-5)
+
+
+def test_a_ladder_pays_for_free_bits_in_the_loss_of_training_only():
+    """The latent and its KL are those of a ladder without them."""
+    stats, nll = torch.randn((20, 14), generator=generator(1), dtype=torch.float64), torch.zeros(20, dtype=torch.float64)
+    plain = Hierarchical(dim=2, top_dims=(3, 2), hidden=(4,))
+    weights = plain.build(data_of(4), generator()).double()
+    want = latent_of(plain, weights, stats, generator(2))
+    layers = torch.stack([want.history[f"kl_z{i}"] for i in (1, 2, 3)])
+    for bits in (1e-3, 0.3, 10.0):
+        ladder = replace(plain, free_bits=bits)
+        given, floor = stats.clone().requires_grad_(), bits * torch.tensor([2.0, 3.0, 2.0], dtype=torch.float64)
+        got = latent_of(ladder, weights.train(), given, generator(2))
+        torch.testing.assert_close((got.z, got.kl, got.history), (want.z, want.kl, want.history))
+        loss = ladder.bound(nll, got, 1.0).mean()
+        torch.testing.assert_close(loss, layers.maximum(floor).sum())
+        torch.testing.assert_close(ladder.bound(nll, got, 0.5).mean(), loss / 2)
+        assert bool(torch.autograd.grad(loss, given)[0].any()) == bool((layers > floor).any()), "what is free is not pulled"
+        with torch.no_grad():
+            judged = latent_of(ladder, weights.eval(), stats, generator(2))
+            torch.testing.assert_close(ladder.bound(nll, judged, 1.0), want.kl)
+
+
+def test_free_bits_keep_every_layer_of_a_ladder_alive():
+    """Where the KL is so dear that all layers would collapse, each keeps about what is free."""
+    adata, plan = real_counts(), TrainPlan(epochs=1, min_steps=60, lr=0.02, kl_warmup=0.0, held_out=0.0)
+    kl = {}
+    for free in (0.0, 0.5):
+        ladder = Hierarchical(dim=4, top_dims=(4, 4), beta=100.0, free_bits=free)
+        spec = ModelSpec(network=MLP(hidden=(32,)), bottleneck=ladder, likelihood=NB())
+        row = scae.tl.fit(adata, spec, plan=plan, device="cpu").fitted["history"]["rows"][-1]
+        kl[free] = [row[f"kl_z{i}"] for i in (1, 2, 3)]
+        assert sum(kl[free]) == pytest.approx(row["kl"], rel=1e-5)
+    assert max(kl[0.0]) < 0.3, kl
+    assert min(kl[0.5]) > 1.0, kl
