@@ -19,7 +19,7 @@ def _vae(beta: float, decoder: tuple[int, ...], plan: TrainPlan) -> Preset:
         corruption=Thinning(low=0.3, high=0.9),
         transform=Normalized(center_batches=True),
         network=MLP(hidden=(128,), decoder_hidden=decoder, dropout=0.1, encode_covariates=False),
-        bottleneck=Gaussian(dim=32, beta=beta, batch_mmd=300.0),
+        bottleneck=Gaussian(dim=32, beta=beta, batch_mmd=1000.0),
         likelihood=NB(),
     )
     return Preset(spec, plan, "Higgins 2017; Svensson 2020, doi:10.1093/bioinformatics/btaa169; Batson 2019; Gretton 2012")
