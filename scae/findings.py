@@ -19,8 +19,8 @@ from .kernels.pca import components
 from .kernels.rows import over_blocks
 
 _CHUNK = 1 << 22  # values examined at a time, to bound temporary memory
-# Share that pairing leaves where batches are confounded with cell type: up to 0.17 between controls and stimulated cells (Kang 2018)
-# and between techniques, also where molecules of each gene are thinned apart; above 0.25 where each type is in one batch only.
+# Share that pairing leaves where batches are confounded with cell type. It is up to 0.17 between controls and stimulated cells
+# (Kang 2018) and less between techniques, real or simulated; above 0.25 where each cell type is in one batch only.
 _UNMATCHED = 0.22
 _HALF = 200  # cells of each half of a batch that are paired
 _LEAST = 50  # cells that a batch must have to be compared
@@ -210,8 +210,8 @@ def confounding(x: Any, batches: Sequence[str], name: str) -> Iterator[Finding]:
         text = (
             f"{name} may be confounded with cell type: paired one to one with similar cells of other batches, cells of {worst!r} "
             f"still differ from them by {100 * unmatched[worst]:.0f} % of what random pairs differ by (at most "
-            f"{100 * _UNMATCHED:.0f} % is usual where batches share their cell types). A model that aligns batches may then merge "
-            "cell types: compare with a fit without batch_key, or with batch_mmd 0."
+            f"{100 * _UNMATCHED:.0f} % is usual where batches share their cell types). A model that aligns batches may then "
+            "merge cell types: compare with a fit without batch_key, or with batch_mmd 0."
         )
         yield Finding("warning", text)
 
