@@ -14,7 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
-from .findings import Finding, emptiness, is_counts, lone_spikes, structure, values
+from .findings import Finding, confounding, emptiness, is_counts, lone_spikes, structure, values
 from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
@@ -135,7 +135,11 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
     1 cells × 2 genes, X, dense float64
     error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts. No layer holds raw counts.
     """
-    return examine(adata, read_keys(keys), fractions=fractions)[0]
+    data_keys = read_keys(keys)
+    report, x = examine(adata, data_keys, fractions=fractions)
+    if report.ok and not fractions:
+        report.findings += batches(adata, x, data_keys)
+    return report
 
 
 def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
@@ -163,6 +167,14 @@ def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple
     if keys.mask_var is not None:
         findings += _mask(adata, keys.mask_var)
     return report, x
+
+
+def batches(adata: AnnData, x: Any, keys: DataKeys) -> Iterator[Finding]:
+    """Findings on the batches of a matrix of counts in which :func:`examine` found no error."""
+    if keys.batch_key is not None:
+        genes = gene_mask(adata, keys.mask_var)
+        chosen = x if genes.all() else x[:, genes]
+        yield from confounding(chosen, adata.obs[keys.batch_key].astype(str).tolist(), f"obs[{keys.batch_key!r}]")
 
 
 def gene_mask(adata: AnnData, mask_var: str | Sequence[bool] | None) -> NDArray[np.bool_]:

@@ -43,7 +43,7 @@ class Gaussian(Bottleneck):
 
     dim: int = option("size of the latent", default=32, low=1)
     beta: float = option("weight of the KL term", default=1.0, low=0.0)
-    batch_mmd: float = option("weight of the maximum mean discrepancy between batches", default=0.0, low=0.0)
+    batch_mmd: float = option("weight of the maximum mean discrepancy between batches where they overlap", default=0.0, low=0.0)
     prior: Prior = option("prior of the latent", default=StandardNormal(), kind="prior")
     free_bits: float = option("minimum KL cost per latent dimension in training, nats", default=0.0, low=0.0)
     n_samples: int = option("draws of the latent per cell in the loss", default=1, low=1)
@@ -101,9 +101,12 @@ class Gaussian(Bottleneck):
 
 
 def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy between groups of points, averaged over pairs of groups (Gretton 2012).
+    """Squared maximum mean discrepancy between groups of points where they overlap, averaged over pairs of groups (Gretton 2012).
 
-    The kernel is the mean of Gaussian kernels at five scales around the mean squared distance between points.
+    A point counts for as much as there are points of other groups near it, see :func:`overlap`. So groups are matched in the
+    kinds of points that they share, whatever the share of each kind, and a kind that only one group has is left where it is. The
+    kernel is the mean of Gaussian kernels at five scales around the mean squared distance between points. No point is paired with
+    itself: otherwise groups of few points seem to differ even where they are alike, and the less so, the more all points crowd.
 
     Parameters
     ----------
@@ -115,16 +118,44 @@ def discrepancy(z: Tensor, groups: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar ≥ 0; zero with a single group.
+        A scalar, which is below zero by chance where groups are alike; zero with fewer than two groups of at least two points.
     """
-    _, codes = groups.unique(return_inverse=True)
-    n_groups = int(codes.max()) + 1
+    _, codes, sizes = groups.unique(return_inverse=True, return_counts=True)
+    member = torch.nn.functional.one_hot(codes, sizes.numel()).to(z.dtype)[:, sizes > 1]  # (cells, groups)
+    n_groups = member.shape[1]
     if n_groups < 2:
         return z.new_zeros(())
     distance = torch.cdist(z, z, compute_mode="use_mm_for_euclid_dist").square()
     scale = distance.detach().mean().clamp_min(1e-12)
-    kernel = torch.stack([(-distance / (s * scale)).exp() for s in (0.125, 0.25, 0.5, 1.0, 2.0)]).mean(0)
-    share = torch.nn.functional.one_hot(codes, n_groups).to(z.dtype)
+    apart = 1 - torch.eye(len(z), dtype=z.dtype, device=z.device)
+    kernels = [(-distance / (s * scale)).exp() * apart for s in (0.125, 0.25, 0.5, 1.0, 2.0)]
+    share = member * overlap(kernels[0].detach(), member)[:, None]
     share = share / share.sum(0)
-    between = share.T @ kernel @ share  # (groups, groups), mean of the kernel between points of two groups
-    return 2 * (n_groups * between.trace() - between.sum()) / (n_groups * (n_groups - 1))
+    pairs = 1 - share.square().sum(0)  # weight of the pairs of different points within a group
+    between = share.T @ torch.stack(kernels).mean(0) @ share  # (groups, groups), mean kernel between points of two groups
+    within = between.diagonal() / pairs.clamp_min(1e-6)
+    across = between.sum() - between.trace()
+    return 2 * ((n_groups - 1) * within.sum() - across) / (n_groups * (n_groups - 1))
+
+
+def overlap(kernel: Tensor, member: Tensor) -> Tensor:
+    """Share that other groups have of the density at each point, every group counting alike (overlap weights, Li 2018).
+
+    With these weights, groups of densities p and q both have the density pq / (p + q), apart from its integral
+    (doi:10.1080/01621459.2016.1260466).
+
+    Parameters
+    ----------
+    kernel
+        ``(cells, cells)``, zero on the diagonal.
+    member
+        ``(cells, groups)``, one where the cell is of the group, otherwise zero.
+
+    Returns
+    -------
+    Tensor
+        ``(cells,)``, from 0 for a point with neighbours of its own group only to 1.
+    """
+    density = (kernel @ member) / (member.sum(0) - member).clamp_min(1)  # a point is no neighbour of its own
+    own, others = (density * member).sum(1), (density * (1 - member)).sum(1) / (member.shape[1] - 1)
+    return (others + 1e-20) / (own + others + 1e-6)  # small for a point far from all; even where groups are far apart

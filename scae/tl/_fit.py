@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from anndata import AnnData
 from .. import presets
 from ..calibration import sd_scale
 from ..checkpoint import Checkpoints
+from ..checks import batches
 from ..dispersions import theta_factor
 from ..environment import environment, fingerprint
 from ..errors import ConfigError, OutputError
@@ -147,6 +149,9 @@ def fit_preset(
     checkpoints = None if options.checkpoint is None else Checkpoints(_usable(Path(options.checkpoint)))
     rng = torch.Generator(resolve_device(options.device)).manual_seed(seed)
     x = verify(adata, keys, fractions=takes_fractions(preset.spec))
+    if _aligns_batches(preset.spec) and not takes_fractions(preset.spec):
+        for finding in batches(adata, x, keys):
+            warnings.warn(finding.message, UserWarning, stacklevel=3)
     data, source = prepare(adata, x, keys, ordered="order" in needs)
     if preset.genes is not None and data.n_genes > preset.n_genes:
         names = _most_varied(preset.genes, preset.n_genes, data, source, rng, progress)
@@ -164,6 +169,11 @@ def fit_preset(
         "theta_factor": theta_factor(model, source, seed=seed),
     }
     return model, source
+
+
+def _aligns_batches(spec: ModelSpec) -> bool:
+    """Whether a model takes differences between batches away, whatever their cause."""
+    return spec.transform.center_batches or getattr(spec.bottleneck, "batch_mmd", 0.0) > 0
 
 
 def _usable(folder: Path) -> Path:
