@@ -15,8 +15,8 @@ from .base import Preset, preset
 
 def _vae(beta: float, decoder: tuple[int, ...], plan: TrainPlan) -> Preset:
     """A β-VAE that reconstructs counts from thinned ones; with a batch key, it centres inputs and matches latents of batches."""
-    # Batches of the Kang data mix to .76 at a weight of 300, to .80 and .79 at 700 (two seeds) and to .82 at 1,000, with the same NMI
-    # of Leiden clusters. Where batches are confounded with cell type, a larger weight costs more, and a fit warns.
+    # Batches of the Kang data mix to .76 at a weight of 300, to .80 and .79 at 700 (two seeds) and to .82 at 1,000, at the same
+    # NMI of Leiden clusters. Where batches are confounded with cell type, more weight costs more, and a fit warns.
     spec = ModelSpec(
         corruption=Thinning(low=0.3, high=0.9),
         transform=Normalized(center_batches=True),
