@@ -38,7 +38,11 @@ def _sums(start, stop, indptr, cell, value, size, place, rate, alpha, out):
 
 
 def group_sums(
-    counts: sp.csc_matrix, size: NDArray[np.float64], place: NDArray[np.int64], rate: NDArray[np.float64], alpha: NDArray[np.float64]
+    counts: sp.csc_matrix,
+    size: NDArray[np.float64],
+    place: NDArray[np.int64],
+    rate: NDArray[np.float64],
+    alpha: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Sums over each group of cells, for each gene.
 

@@ -10,6 +10,7 @@ from ._correlation import correlation
 from ._cross_validate import cross_validate
 from ._denoise import denoise
 from ._differences import differences
+from ._differential_expression import differential_expression
 from ._dispersion import dispersion
 from ._embed import embed
 from ._fit import fit
@@ -27,6 +28,7 @@ __all__ = [
     "cross_validate",
     "denoise",
     "differences",
+    "differential_expression",
     "dispersion",
     "embed",
     "fit",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri_exp
+from scipy.stats import t as student
 
 from ..kernels.group_sums import CCCS, CCCSS, CCCSSS, CCS, CCSS, CCSX, CCXX, CS, CX, group_sums
 
@@ -71,7 +72,9 @@ def sums(counts: sp.csc_matrix, size: Array, group: NDArray[np.int64], batch: ND
     start = group_sums(counts, size, place, np.zeros((counts.shape[1], n.size)), np.zeros(counts.shape[1]))
     alpha = _overdispersion(start, n)
     whole = start.reshape(-1, *shape, start.shape[-1]).sum(1)
-    rate = np.tile(_ratio(whole[..., CX], whole[..., CS]), shape[0])  # of all groups: the weights are those of the null hypothesis
+    rate = np.tile(
+        _ratio(whole[..., CX], whole[..., CS]), shape[0]
+    )  # of all groups: the weights are those of the null hypothesis
     weighted = group_sums(counts, size, place, rate, alpha)
     return Sums(weighted.reshape(-1, *shape, weighted.shape[-1]), _overdispersion(weighted, n))
 
@@ -81,42 +84,69 @@ def _ratio(a: Array, b: Array) -> Array:
 
 
 def _overdispersion(s: Array, n: NDArray[np.int64]) -> Array:
-    """α by moments: squared residuals from the rate of each group are as large as expected."""
+    """α by moments: the squared residuals from the rate of each group are as large as expected."""
     rate = _ratio(s[..., CX], s[..., CS])
     squares = s[..., CCXX] - 2 * rate * s[..., CCSX] + rate**2 * s[..., CCSS]
-    excess = squares * _ratio(n.astype(float), n - 1.0) - rate * s[..., CCS]
-    excess[..., n < 2] = 0
-    return np.maximum(_ratio(excess.sum(-1), (rate**2 * s[..., CCSS])[..., n > 1].sum(-1)), 0)
+    unbiased = n / np.maximum(n - 1, 1)
+    several = n > 1
+    excess: Array = ((squares * unbiased - rate * s[..., CCS]) * several).sum(-1)
+    scale: Array = (rate**2 * s[..., CCSS] * several).sum(-1)
+    return np.maximum(_ratio(excess, scale), 0)
 
 
 def contrast(s: Sums, one: int, rest: NDArray[np.int64]) -> Contrast:
     """Compare the group ``one`` with the groups ``rest`` within batches.
 
     The test is a score test: under the null hypothesis, cells of a batch have one rate. The variance is that of a negative
-    binomial, whose overdispersion is that within groups; the skewness is removed (Wilson and Hilferty 1931).
+    binomial, whose overdispersion is that within groups; the skewness is removed (Wilson and Hilferty 1931). The fold change is
+    pooled over batches as by Mantel and Haenszel, and its standard error is that of the delta method.
     """
-    a = s.values[:, one]  # (genes, batches, 9)
-    b = s.values[:, rest].sum(1)
-    both = _ratio(a[..., CS] * b[..., CS], a[..., CS] * b[..., CS]) > 0
-    a, b = a * both[..., None], b * both[..., None]
-    total = a[..., CS] + b[..., CS]
-    share = _ratio(a[..., CS], total)
-    rate = _ratio(a[..., CX] + b[..., CX], total)
-    alpha = s.alpha[:, None]
-    spread = _ratio(rate, _ratio(b[..., CX], b[..., CS]))  # brings the rates of the rest to the null hypothesis
-    each = _ratio(s.values[:, rest][..., CX], s.values[:, rest][..., CS]) * spread[:, None]
-    each = np.where((b[..., CX] > 0)[:, None], each, rate[:, None])
-    var_a, third_a = _moments(a, rate, alpha)
-    var_b, third_b = _moments(s.values[:, rest] * both[:, None, :, None], each, alpha[:, None])
-    var_b, third_b = var_b.sum(1), third_b.sum(1)
-    u = ((1 - share) * a[..., CX] - share * b[..., CX]).sum(-1)
-    variance = ((1 - share) ** 2 * var_a + share**2 * var_b).sum(-1)
-    third = ((1 - share) ** 3 * third_a - share**3 * third_b).sum(-1)
+    a, b = s.values[:, [one]], s.values[:, rest]  # (genes, groups, batches, 9) each
+    a_size, b_size = a[..., CS].sum(1), b[..., CS].sum(1)  # (genes, batches)
+    total = a_size + b_size
+    null = _ratio((a[..., CX] + b[..., CX].sum(1, keepdims=True)).sum(1), total)  # the rate under the null hypothesis
+    sides = _Side(a, _ratio(b_size, total), null, s.alpha), _Side(b, _ratio(a_size, total), null, s.alpha)
+    u = sides[0].value - sides[1].value
+    variance = sides[0].variance + sides[1].variance
+    third = sides[0].third - sides[1].third
     with np.errstate(invalid="ignore", divide="ignore"):
         score = _without_skewness(u / np.sqrt(variance), third / variance**1.5)
-    lfc, sd = _lfc(s, one, rest, both, (var_a, var_b, rate))
+    logs, errors = zip(*(side.log_rate((null * a_size * _ratio(b_size, total)).sum(-1)) for side in sides), strict=True)
     known = variance > 0
-    return Contrast(*(np.where(known, v, np.nan) for v in (score, lfc, sd)))
+    return Contrast(*(np.where(known, v, np.nan) for v in (score, logs[0] - logs[1], np.sqrt(sum(errors)))))
+
+
+class _Side:
+    """The weighted sum of the counts of one side of a comparison, ``(genes,)`` each, with its moments under the null hypothesis.
+
+    Parameters
+    ----------
+    sums
+        ``(genes, groups, batches, 9)``.
+    weight
+        Of each batch, ``(genes, batches)``: the share of the other side.
+    null
+        The rate under the null hypothesis, ``(genes, batches)``.
+    alpha
+        Overdispersion, ``(genes,)``.
+    """
+
+    def __init__(self, sums: Array, weight: Array, null: Array, alpha: Array) -> None:
+        self.sums, self.weight, self.alpha = sums, weight, alpha[:, None, None]
+        self.rate = _ratio(sums[..., CX], sums[..., CS])  # of each group
+        self.value = (weight * sums[..., CX].sum(1)).sum(-1)
+        own = _ratio(sums[..., CX].sum(1), sums[..., CS].sum(1))  # of all its groups, which keep their ratios to each other
+        at_null = np.where((own > 0)[:, None], self.rate * _ratio(null, own)[:, None], null[:, None])
+        variance, third = _moments(sums, at_null, self.alpha)
+        self.variance = (weight**2 * variance.sum(1)).sum(-1)
+        self.third = (weight**3 * third.sum(1)).sum(-1)
+
+    def log_rate(self, expected: Array) -> tuple[Array, Array]:
+        """Log of the value, up to a constant of both sides, and its variance; half an effective count is added to both."""
+        unit = _ratio(self.variance, expected)  # of an effective count: its variance is its mean times this
+        value = self.value + unit / 2
+        variance = (self.weight**2 * _moments(self.sums, self.rate, self.alpha)[0].sum(1)).sum(-1) + unit**2 / 2
+        return np.log(np.where(value > 0, value, 1)), _ratio(variance, value**2)
 
 
 def _moments(s: Array, rate: Array, alpha: Array) -> tuple[Array, Array]:
@@ -132,20 +162,6 @@ def _without_skewness(z: Array, skewness: Array) -> Array:
     return (np.cbrt(np.maximum(1 + g * z / 2, 0)) - 1 + g**2 / 36) * 6 / g
 
 
-def _lfc(s: Sums, one: int, rest: NDArray[np.int64], both: NDArray[np.bool_], null: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    """Log ratio of the rates, over batches as by Mantel and Haenszel, and its standard error by the delta method."""
-    a, others = s.values[:, one] * both[..., None], s.values[:, rest] * both[:, None, :, None]
-    b, alpha = others.sum(1), s.alpha[:, None]
-    total = a[..., CS] + b[..., CS]
-    wa, wb = _ratio(b[..., CS], total), _ratio(a[..., CS], total)
-    expected = (null[2] * a[..., CS] * b[..., CS] / np.where(total > 0, total, 1)).sum(-1)
-    logs, variances = [], []
-    for x, w, at_null in ((a[:, None], wa, null[0]), (others, wb, null[1])):
-        half = 0.5 * _ratio((w**2 * at_null).sum(-1), expected)  # half a count, in effective counts
-        value = (w * x[..., CX].sum(1)).sum(-1) + half
-        rate = _ratio(x[..., CX], x[..., CS])
-        variance = (w**2 * _moments(x, rate, alpha[:, None])[0].sum(1)).sum(-1)
-        fano = _ratio((w**2 * at_null).sum(-1), expected)
-        logs.append(np.log(np.where(value > 0, value, 1)))
-        variances.append(_ratio(variance + half * fano, value**2))
-    return logs[0] - logs[1], np.sqrt(sum(variances))
+def normal_score(t: Array, df: float) -> Array:
+    """The normal score that has the same p-value as a t statistic."""
+    return -np.sign(t) * ndtri_exp(student.logsf(np.abs(t), df))

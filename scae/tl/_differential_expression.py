@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from scipy.stats import false_discovery_control
 from ..checks import gene_mask, require_anndata
 from ..errors import ConfigError, unknown
 from ..keys import KEYWORDS, DataKeys, read_keys, spelled_out
+from ..parts import to_dict
 from ..written import record
 from ._contrasts import Contrast, contrast, sums
 from ._inputs import verify
+from ._latents import check_count
+from ._replicates import free, replicated_contrast
 from ._shrinkage import shrink
 from ._unseen import unseen_groups
 from ._writing import check_slots
@@ -26,6 +30,17 @@ from ._writing import check_slots
 _KEYS = {name: KEYWORDS[name] for name in ("layer", "batch_key", "categorical_covariates", "size_factor", "mask_var")}
 _FIELDS = {"names": "O", "scores": "float32", "logfoldchanges": "float32", "pvals": "float64", "pvals_adj": "float64"}
 Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of the groups: counts ``(cells, genes)``; library sizes, on average 1, and codes, ``(cells,)`` each."""
+
+    counts: sp.csr_matrix
+    size: NDArray[np.float64]
+    group: Codes
+    stratum: Codes
+    replicate: Codes | None
 
 
 @spelled_out(_KEYS)
@@ -36,6 +51,7 @@ def differential_expression(
     groups: str | Sequence[str] = "all",
     reference: str = "rest",
     from_counts: bool = True,
+    replicate_key: str | None = None,
     key_added: str = "rank_genes_groups",
     overwrite: bool = False,
     random_state: int = 0,
@@ -43,23 +59,24 @@ def differential_expression(
 ) -> pd.DataFrame:
     """Rank the genes whose rates differ between groups of cells, with p-values that also hold for clusters.
 
-    The counts are compared, not denoised values: a denoiser predicts each cell from cells like it, so denoised cells are no
-    independent observations and tests on them find differences where there are none. No model is fitted.
+    The counts are compared, and no model is fitted. Denoised values are not for tests: each is predicted from cells like it, so
+    that they are no independent observations, and tests of them find differences where there are none.
 
-    **Test.** A score test of a negative binomial whose mean is proportional to the library size and whose overdispersion is that
-    of the gene within groups. Under the null hypothesis, the cells of a batch have one rate; batches (and other categorical
-    covariates) are strata. The normal approximation is corrected for skewness, so that it holds for rare genes and small groups.
+    **Test.** A score test of a negative binomial with a mean proportional to the library size, and with the gene's overdispersion
+    within groups. Under the null hypothesis, all cells of a batch have one rate; combinations of batch and covariates are
+    strata. To compare conditions at the same cell state, pass clusters as ``categorical_covariates``. P-values are corrected for
+    skewness, so that they hold for rare genes and small groups.
 
-    **Clusters.** Groups that were made from these counts differ in them even if there is nothing to be found. With
-    ``from_counts=True``, a fifth of the genes at a time is tested between groups that are found without them: each cell gets the
-    commonest group of its nearest neighbours in the principal components of the other genes. Where the groups are real, the other
-    genes tell them as well.
+    **Clusters.** Groups that were made from the counts differ in them even if the cells do not. With ``from_counts=True``, a
+    fifth of the genes at a time is tested between groups that are found without it: those of a linear discriminant analysis of
+    the principal components of the other genes. Where groups are real, the other genes tell them as well.
 
-    **Unit of replication.** The cell: p-values are about other cells of the same donors. To generalise to other donors, sum the
-    counts of each donor and test those.
+    **Replicates.** Without ``replicate_key``, cells are the unit of replication, so that p-values are about other cells of the
+    same donors. With it, donors (or samples, or animals) are: the counts of each donor's cells of a group are summed, and a
+    moderated t-test compares the log rates, paired for donors that have cells on both sides.
 
-    **Fold changes.** The log ratio of the rates is shrunk by a mixture of normal distributions around zero that is fitted to all
-    genes (adaptive shrinkage). ``lfsr`` is the posterior probability that the sign is wrong.
+    **Fold changes.** The log ratio of the rates is shrunk by a prior that is fitted to all genes, a mixture of normal
+    distributions around zero. The local false sign rate ``lfsr`` is the posterior probability that the sign is wrong.
 
     Parameters
     ----------
@@ -74,6 +91,8 @@ def differential_expression(
     from_counts : bool
         Whether the groups were made from these counts, as clusters and cell types are. False for groups that are known apart from
         them, such as conditions or sorted cells.
+    replicate_key : str, optional
+        ``obs`` column with the donor, if the test is to be about donors.
     key_added : str
         ``uns`` key to write.
     overwrite : bool
@@ -95,8 +114,8 @@ def differential_expression(
     Raises
     ------
     ConfigError
-        If an option is not allowed, a group has fewer than two cells, a group and its reference share no batch, or the place is
-        taken.
+        If an option is not allowed, a group has fewer than two cells, it shares no batch with its reference, there are too few
+        replicates, or the place is taken.
     MissingKeyError
         If a column or a group is unknown.
     ScaeError
@@ -104,10 +123,11 @@ def differential_expression(
 
     References
     ----------
-    Robinson and Smyth (2008), Biostatistics 9:321, doi:10.1093/biostatistics/kxm030 (negative binomial tests). Mantel and Haenszel
-    (1959), J. Natl. Cancer Inst. 22:719 (strata). Wilson and Hilferty (1931), PNAS 17:684 (skewness). Stephens (2017),
-    Biostatistics 18:275, doi:10.1093/biostatistics/kxw041 (shrinkage, lfsr). Gao, Bien and Witten (2024), J. Am. Stat. Assoc.
-    119:332, doi:10.1080/01621459.2022.2116331 (tests after clustering).
+    Robinson and Smyth (2008), Biostatistics 9:321, doi:10.1093/biostatistics/kxm030 (negative binomial tests). Mantel and
+    Haenszel (1959), J. Natl. Cancer Inst. 22:719 (strata). Wilson and Hilferty (1931), PNAS 17:684 (skewness). Stephens (2017),
+    Biostatistics 18:275, doi:10.1093/biostatistics/kxw041 (shrinkage, lfsr). Smyth (2004), Stat. Appl. Genet. Mol. Biol. 3:3,
+    doi:10.2202/1544-6115.1027 (moderated t-test). Squair et al. (2021), Nat. Commun. 12:5692, doi:10.1038/s41467-021-25960-2
+    (replicates). Gao, Bien and Witten (2024), J. Am. Stat. Assoc. 119:332, doi:10.1080/01621459.2022.2116331 (clusters).
 
     Examples
     --------
@@ -117,107 +137,124 @@ def differential_expression(
     ['CD79A', 'CD79B', 'CD74']
     """
     require_anndata(adata)
-    keys = _keys(groupby, keywords)
+    check_count("random_state", random_state, low=0)
+    keys = _keys(adata, groupby, replicate_key, keywords)
     check_slots(adata, ("uns", key_added), overwrite=overwrite)
-    levels, code = _levels(adata, groupby)
-    tested, against = _contrasted(levels, groups, reference, np.bincount(code[code >= 0], minlength=len(levels)))
-    x = sp.csr_matrix(verify(adata, keys), dtype=np.float64)[code >= 0]
-    names = adata.var_names.astype(str).to_numpy()
-    chosen = np.flatnonzero(gene_mask(adata, keys.mask_var))
-    stratum = _strata(adata[code >= 0], keys)
-    _check_strata(code[code >= 0], stratum, tested, against, levels)
-    size = _sizes(adata, keys, x, code >= 0)
-    found = _all(x[:, chosen], size, code[code >= 0], stratum, (tested, against), int(random_state) if from_counts else None)
-    tables = [_table(levels[one], names[chosen], result) for one, result in zip(tested, found, strict=True)]
+    levels, code = _codes(adata, groupby)
+    pairs = _pairs(levels, groups, reference)
+    cells = _cells(adata, keys, code, replicate_key)
+    for one, rest in pairs:
+        _check_pair(cells, one, rest, levels)
+    names, chosen = adata.var_names.astype(str).to_numpy(), np.flatnonzero(gene_mask(adata, keys.mask_var))
+    found = _compare(cells, chosen, pairs, int(random_state) if from_counts else None)
+    tables = [_table(levels[one], names[chosen], result) for (one, _), result in zip(pairs, found, strict=True)]
+    how = {"groupby": groupby, "reference": reference, "from_counts": bool(from_counts), "replicate_key": replicate_key}
     params = {"groupby": groupby, "reference": reference, "method": "scae", "use_raw": False, "layer": keys.layer}
     adata.uns[key_added] = {"params": params} | _layout(tables)
-    how = {"groupby": groupby, "reference": reference, "from_counts": bool(from_counts), "random_state": int(random_state)}
-    record(adata, f"uns[{key_added!r}]", verb="differential_expression", **how)
+    record(adata, f"uns[{key_added!r}]", verb="differential_expression", **how, random_state=int(random_state), **to_dict(keys))
     return pd.concat(tables, ignore_index=True)
 
 
-def _keys(groupby: str, keywords: dict[str, Any]) -> DataKeys:
-    """The data keys, after a check of their names."""
+def _keys(adata: AnnData, groupby: str, replicate_key: str | None, keywords: dict[str, Any]) -> DataKeys:
+    """The data keys, after a check of all names of columns."""
     for name in keywords:
         if name not in _KEYS:
             raise TypeError(f"unexpected keyword argument {name!r}; the data keys here are {', '.join(_KEYS)}.")
     keys = read_keys(keywords)
-    if groupby in keys.categorical:
-        raise ConfigError(f"groupby is {groupby!r}, which is also a batch or covariate; allowed: a column that is compared within them.")
+    for name, column in (("groupby", groupby), ("replicate_key", replicate_key)):
+        if column is not None and column not in adata.obs:
+            raise unknown("obs column", column, adata.obs.columns, hint=f"{name} is a column of obs.")
+    if groupby in (*keys.categorical, replicate_key):
+        raise ConfigError(f"groupby is {groupby!r}, which is also a batch, covariate or replicate; allowed: another column.")
+    if replicate_key is not None and adata.obs[replicate_key][adata.obs[groupby].notna()].isna().any():
+        raise ConfigError(f"obs[{replicate_key!r}] has missing values; allowed: a replicate for each cell that has a group.")
     return keys
 
 
-def _levels(adata: AnnData, groupby: str) -> tuple[list[str], Codes]:
-    """Names of the groups, and the code of each cell; −1 where there is none."""
-    if groupby not in adata.obs:
-        raise unknown("obs column", groupby, adata.obs.columns)
+def _codes(adata: AnnData, groupby: str) -> tuple[list[str], Codes]:
+    """Names of the groups, and the code of each cell; −1 where it has none."""
     column = adata.obs[groupby].astype("category").cat.remove_unused_categories()
     return [str(level) for level in column.cat.categories], column.cat.codes.to_numpy(np.int64)
 
 
-def _contrasted(
-    levels: list[str], groups: str | Sequence[str], reference: str, n: NDArray[np.int64]
-) -> tuple[list[int], list[Codes]]:
-    """Codes of the groups to test, and of those with which each is compared."""
-    chosen = levels if isinstance(groups, str) and groups == "all" else [groups] if isinstance(groups, str) else [str(g) for g in groups]
-    for name in (*chosen, *(() if reference == "rest" else (reference,))):
+def _pairs(levels: list[str], groups: str | Sequence[str], reference: str) -> list[tuple[int, Codes]]:
+    """Codes of each group to test, and of those with which it is compared."""
+    chosen = [groups] if isinstance(groups, str) else [str(group) for group in groups]
+    chosen = levels if groups == "all" else list(dict.fromkeys(chosen))
+    for name in (*chosen, *([] if reference == "rest" else [reference])):
         if name not in levels:
             raise unknown("group", name, levels)
-    tested = [levels.index(name) for name in dict.fromkeys(chosen) if name != reference]
-    others = [c for c in range(len(levels))] if reference == "rest" else [levels.index(reference)]
-    few = [levels[c] for c in {*tested, *(others if reference != "rest" else ())} if n[c] < 2]
-    if not tested or len(levels) < 2 or few:
-        said = f"of one cell: {', '.join(map(repr, few[:5]))}" if few else f"{levels}, to be compared with {reference!r}"
-        raise ConfigError(f"groups {said}; allowed: two groups or more, of two cells or more each.")
-    return tested, [np.array([c for c in others if c != one]) for one in tested]
+    tested = [levels.index(name) for name in chosen if name != reference]
+    if not tested or len(levels) < 2:
+        raise ConfigError(f"groups {chosen} cannot be compared with {reference!r}; allowed: two groups or more.")
+    others = np.arange(len(levels)) if reference == "rest" else np.array([levels.index(reference)])
+    return [(one, others[others != one]) for one in tested]
 
 
-def _strata(adata: AnnData, keys: DataKeys) -> Codes:
-    """Code of each cell's combination of batch and covariates."""
-    if not keys.categorical:
-        return np.zeros(adata.n_obs, np.int64)
-    return adata.obs.groupby(list(keys.categorical), observed=True).ngroup().to_numpy(np.int64)
+def _cells(adata: AnnData, keys: DataKeys, code: Codes, replicate_key: str | None) -> _Cells:
+    """The cells that have a group."""
+    counts = sp.csr_matrix(verify(adata, keys))
+    obs, counts = adata.obs[code >= 0], counts[code >= 0].astype(np.float64)
+    size = obs[keys.size_factor].to_numpy(np.float64) if keys.size_factor else np.asarray(counts.sum(1)).ravel()
+    stratum = np.zeros(len(obs), np.int64)
+    if keys.categorical:
+        stratum = obs.groupby(list(keys.categorical), observed=True).ngroup().to_numpy(np.int64)
+    replicate = None if replicate_key is None else pd.factorize(obs[replicate_key])[0].astype(np.int64)
+    return _Cells(counts, size / size.mean(), code[code >= 0], stratum, replicate)
 
 
-def _check_strata(code: Codes, stratum: Codes, tested: list[int], against: list[Codes], levels: list[str]) -> None:
-    """Refuse groups that share no batch with the cells they are compared with."""
-    for one, rest in zip(tested, against, strict=True):
-        if not np.intersect1d(stratum[code == one], stratum[np.isin(code, rest)]).size:
-            raise ConfigError(
-                f"group {levels[one]!r} shares no batch with the cells that it is to be compared with, so that the two cannot be "
-                "told apart. Leave out batch_key and covariates, or the group."
-            )
+def _sides(group: Codes, one: int, rest: Codes) -> Codes:
+    """0 for cells of the group, 1 for those with which it is compared, −1 for others."""
+    return np.where(group == one, 0, np.where(np.isin(group, rest), 1, -1))
 
 
-def _sizes(adata: AnnData, keys: DataKeys, x: sp.csr_matrix, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Library sizes, in units of their mean."""
-    given = adata.obs[keys.size_factor].to_numpy(np.float64)[rows] if keys.size_factor else np.asarray(x.sum(1)).ravel()
-    return given / given.mean()
-
-
-def _all(
-    x: sp.csr_matrix, size: NDArray[np.float64], code: Codes, stratum: Codes, pairs: tuple[list[int], list[Codes]], seed: int | None
-) -> list[Contrast]:
-    """The comparisons of each tested group, for all genes."""
-    shape = int(code.max()) + 1, int(stratum.max()) + 1
-    out = [np.full((3, x.shape[1]), np.nan) for _ in pairs[0]]
-    agreement, columns = [], x.tocsc()
-    folds = [(np.arange(x.shape[1]), code)] if seed is None else unseen_groups(x, code, seed)
-    for genes, groups in folds:
-        found = sums(columns[:, genes], size, groups, stratum, shape)
-        agreement.append(float((groups == code).mean()))
-        for one, rest, values in zip(*pairs, out, strict=True):
-            c = contrast(found, one, rest)
-            values[:, genes] = c.score, c.lfc, c.sd
-    share = np.bincount(code) / code.size
-    if (np.mean(agreement) - (share**2).sum()) / (1 - (share**2).sum()) < 0.5:
-        warnings.warn(
-            f"the groups of only {np.mean(agreement):.0%} of the cells can be told from the genes that are not tested, so that few "
-            "differences can be found. If the groups were not made from these counts, set from_counts=False.",
-            UserWarning,
-            stacklevel=3,
+def _check_pair(cells: _Cells, one: int, rest: Codes, levels: list[str]) -> None:
+    """Refuse what cannot be compared."""
+    side = _sides(cells.group, one, rest)
+    n, name = np.bincount(side[side >= 0], minlength=2), repr(levels[one])
+    if n.min() < 2:
+        raise ConfigError(f"group {name} has {n[0]} cells, and {n[1]} to compare it with; allowed: two or more each.")
+    if not np.intersect1d(*(cells.stratum[side == i] for i in (0, 1))).size:
+        raise ConfigError(
+            f"group {name} shares no batch or covariates with the cells to compare it with, so that the two cannot be told "
+            "apart. Leave out batch_key and categorical_covariates, or the group."
         )
+    if cells.replicate is not None and free(side, cells.replicate, cells.stratum) < 1:
+        raise ConfigError(
+            f"group {name} has too few replicates for a test; allowed: two with cells of the group and two to compare it with, "
+            "in the same batches. Without replicate_key, cells are compared."
+        )
+
+
+def _compare(cells: _Cells, genes: Codes, pairs: list[tuple[int, Codes]], seed: int | None) -> list[Contrast]:
+    """The comparisons of each tested group, for all genes; with a seed, in groups that are found without the genes tested."""
+    shape = int(cells.group.max()) + 1, int(cells.stratum.max()) + 1
+    counts = cells.counts[:, genes]
+    out, agreement = np.full((len(pairs), 3, genes.size), np.nan), []
+    for some, group in [(np.arange(genes.size), cells.group)] if seed is None else unseen_groups(counts, cells.group, seed):
+        here = counts[:, some]
+        found = sums(here.tocsc(), cells.size, group, cells.stratum, shape)
+        for values, (one, rest) in zip(out, pairs, strict=True):
+            if cells.replicate is not None:
+                result = replicated_contrast(here, cells.size, _sides(group, one, rest), cells.replicate, cells.stratum)
+            else:
+                result = contrast(found, one, rest)
+            values[:, some] = result.score, result.lfc, result.sd
+        agreement.append(float((group == cells.group).mean()))
+    _warn_of_untold(float(np.mean(agreement)), np.bincount(cells.group) / cells.group.size)
     return [Contrast(*values) for values in out]
+
+
+def _warn_of_untold(agreement: float, share: NDArray[np.float64]) -> None:
+    """Warn where the genes do not tell the groups (Cohen's κ below a half)."""
+    chance = float((share**2).sum())
+    if agreement - chance < 0.5 * (1 - chance):
+        warnings.warn(
+            f"only {agreement:.0%} of the cells are in the group that the other genes tell, so that few differences can be "
+            "found. If the groups were not made from these counts, set from_counts=False.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _table(group: str, names: NDArray, c: Contrast) -> pd.DataFrame:

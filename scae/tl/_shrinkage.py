@@ -10,6 +10,7 @@ from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 _STEP, _NULL_WEIGHT, _ITERATIONS, _ENOUGH = np.sqrt(2), 10.0, 500, 1e-5
+_POWER = 0.5  # of the standard error, to which effects are proportional: rare genes differ more between cell types
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class Shrunk:
 def shrink(estimate: Array, se: Array) -> Shrunk:
     """The posterior of effects, given their estimates and standard errors.
 
-    The prior is a mixture of a point mass at zero and normal distributions around zero, whose weights are fitted to all effects
-    by the EM algorithm, with a penalty that prefers zero.
+    The prior is a mixture of a point mass at zero and normal distributions around zero, with standard deviations proportional to
+    the square root of the standard error. Its weights are fitted to all effects by the EM algorithm, with a penalty that prefers
+    zero. With the square root, the fold changes of half of the molecules predict the other half best (of the powers 0, 0.5 and 1,
+    in three data sets).
 
     Parameters
     ----------
@@ -43,7 +46,9 @@ def shrink(estimate: Array, se: Array) -> Shrunk:
     known = np.isfinite(estimate) & np.isfinite(se) & (se > 0)
     out = np.full((3, estimate.size), np.nan)
     if known.any():
-        out[:, known] = _posterior(estimate[known], se[known])
+        scale = se[known] ** _POWER
+        mean, sd, lfsr = _posterior(estimate[known] / scale, se[known] / scale)
+        out[:, known] = mean * scale, sd * scale, lfsr
     return Shrunk(*out)
 
 
@@ -74,7 +79,7 @@ def _posterior(x: Array, se: Array) -> tuple[Array, Array, Array]:
 
 def _weights(density: Array) -> Array:
     """Weights of the components with the greatest penalised likelihood."""
-    n, k = density.shape
+    k = density.shape[1]
     penalty = np.r_[_NULL_WEIGHT - 1, np.zeros(k - 1)]
     weights = np.full(k, 1 / k)
     for _ in range(_ITERATIONS):
