@@ -35,6 +35,7 @@ COMMANDS = {
     "pseudotime": (".pseudotime", "write each cell's distance from a start cell along the latent"),
     "denoise": (".denoise", "write expected counts to a layer"),
     "correlation": (".correlation", "correlate genes, and test the pairs against permuted genes"),
+    "differential-expression": (".differential_expression", "rank the genes whose rates differ between groups of cells"),
     "demo": (".demo", "embed, denoise and cluster 700 real cells, without a download"),
     "preprocess": (".preprocess", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
     "parts": (".parts", "list the presets, and the parts that models are made of"),
