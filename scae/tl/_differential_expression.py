@@ -29,6 +29,7 @@ from ._writing import check_slots
 
 _KEYS = {name: KEYWORDS[name] for name in ("layer", "batch_key", "categorical_covariates", "size_factor", "mask_var")}
 _FIELDS = {"names": "O", "scores": "float32", "logfoldchanges": "float32", "pvals": "float64", "pvals_adj": "float64"}
+_FEWEST = 10  # genes
 Codes = NDArray[np.int64]
 
 
@@ -143,9 +144,10 @@ def differential_expression(
     levels, code = _codes(adata, groupby)
     pairs = _pairs(levels, groups, reference)
     cells = _cells(adata, keys, code, replicate_key)
+    names, chosen = adata.var_names.astype(str).to_numpy(), np.flatnonzero(gene_mask(adata, keys.mask_var))
+    _check_genes(chosen.size, from_counts)
     for one, rest in pairs:
         _check_pair(cells, one, rest, levels)
-    names, chosen = adata.var_names.astype(str).to_numpy(), np.flatnonzero(gene_mask(adata, keys.mask_var))
     found = _compare(cells, chosen, pairs, int(random_state) if from_counts else None)
     tables = [_table(levels[one], names[chosen], result) for (one, _), result in zip(pairs, found, strict=True)]
     how = {"groupby": groupby, "reference": reference, "from_counts": bool(from_counts), "replicate_key": replicate_key}
@@ -201,6 +203,17 @@ def _cells(adata: AnnData, keys: DataKeys, code: Codes, replicate_key: str | Non
         stratum = obs.groupby(list(keys.categorical), observed=True).ngroup().to_numpy(np.int64)
     replicate = None if replicate_key is None else pd.factorize(obs[replicate_key])[0].astype(np.int64)
     return _Cells(counts, size / size.mean(), code[code >= 0], stratum, replicate)
+
+
+def _check_genes(n: int, from_counts: bool) -> None:
+    """Refuse too few genes to tell the groups without those that are tested."""
+    if not isinstance(from_counts, bool | np.bool_):
+        raise ConfigError(f"from_counts is {from_counts!r}; allowed: True or False.")
+    if from_counts and n < _FEWEST:
+        raise ConfigError(
+            f"there are {n} genes; allowed with from_counts=True: {_FEWEST} or more, as groups are found from the genes that are "
+            "not tested. For groups that were not made from these counts, set from_counts=False."
+        )
 
 
 def _sides(group: Codes, one: int, rest: Codes) -> Codes:
