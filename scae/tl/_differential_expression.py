@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -151,9 +151,11 @@ def differential_expression(
     found = _compare(cells, chosen, pairs, int(random_state) if from_counts else None)
     tables = [_table(levels[one], names[chosen], result) for (one, _), result in zip(pairs, found, strict=True)]
     how = {"groupby": groupby, "reference": reference, "from_counts": bool(from_counts), "replicate_key": replicate_key}
-    params = {"groupby": groupby, "reference": reference, "method": "scae", "use_raw": False, "layer": keys.layer}
+    how |= to_dict(replace(keys, mask_var=None))
+    # the plots show X, which is log-normalised where the counts are in a layer
+    params = {"groupby": groupby, "reference": reference, "method": "scae", "use_raw": False, "layer": None}
     adata.uns[key_added] = {"params": params} | _layout(tables)
-    record(adata, f"uns[{key_added!r}]", verb="differential_expression", **how, random_state=int(random_state), **to_dict(keys))
+    record(adata, f"uns[{key_added!r}]", verb="differential_expression", random_state=int(random_state), **how)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -181,8 +183,8 @@ def _codes(adata: AnnData, groupby: str) -> tuple[list[str], Codes]:
 
 def _pairs(levels: list[str], groups: str | Sequence[str], reference: str) -> list[tuple[int, Codes]]:
     """Codes of each group to test, and of those with which it is compared."""
-    chosen = [groups] if isinstance(groups, str) else [str(group) for group in groups]
-    chosen = levels if groups == "all" else list(dict.fromkeys(chosen))
+    named = [groups] if isinstance(groups, str) else [str(group) for group in groups]
+    chosen = levels if named == ["all"] else list(dict.fromkeys(named))
     for name in (*chosen, *([] if reference == "rest" else [reference])):
         if name not in levels:
             raise unknown("group", name, levels)
