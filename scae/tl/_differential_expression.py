@@ -134,8 +134,8 @@ def differential_expression(
     --------
     >>> adata = scae.datasets.pbmc68k_reduced()
     >>> table = scae.tl.differential_expression(adata, "bulk_labels", groups=["CD19+ B"])
-    >>> table["names"].head(3).tolist()
-    ['CD79A', 'CD79B', 'CD74']
+    >>> {"CD79A", "MS4A1"} <= set(table["names"].head(5))
+    True
     """
     require_anndata(adata)
     check_count("random_state", random_state, low=0)
