@@ -39,6 +39,7 @@ COMMANDS = {
     "interpolate": (".interpolate", "write expected counts along a way from one cell or group to another"),
     "shift": (".shift", "predict cells in another condition"),
     "correlation": (".correlation", "correlate genes, and test the pairs against permuted genes"),
+    "differential-expression": (".differential_expression", "rank the genes whose rates differ between groups of cells"),
     "demo": (".demo", "embed, denoise and cluster 700 real cells, without a download"),
     "preprocess": (".preprocess", "quality metrics, filters, normalisation and variable genes, in bounded memory"),
     "parts": (".parts", "list the presets, and the parts that models are made of"),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .. import threads, tl
-from ..errors import OutputError
 from ..io.writer import check_output
-from .files import read, write_text
+from .files import read, separator_of, write_text
 from .options import add_model_options, fit_options, preset_from
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    separator = _SEPARATORS.get(Path(args.output).suffix)
-    if separator is None:
-        raise OutputError(f"cannot write {args.output}: the name must end in .csv or .tsv, which says the format.")
+    separator = separator_of(args.output)
     check_output(args.output)
     preset = preset_from(args)
     with threads.use(args.threads):

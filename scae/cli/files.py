@@ -173,6 +173,20 @@ def write(adata: AnnData, path: str) -> None:
     log.info("wrote %s", path)
 
 
+def separator_of(path: str) -> str:
+    """The separator of a table, from the ending of its name.
+
+    Raises
+    ------
+    OutputError
+        If it is neither .csv nor .tsv.
+    """
+    separators = {".csv": ",", ".tsv": "\t"}
+    if Path(path).suffix not in separators:
+        raise OutputError(f"cannot write {path}: the name must end in .csv or .tsv, which says the format.")
+    return separators[Path(path).suffix]
+
+
 def write_text(path: str, text: str) -> None:
     """Write a text file; whole, or not at all."""
     with replacing(Path(path)) as beside:

@@ -11,6 +11,7 @@ from ._cross_validate import cross_validate
 from ._decode import decode
 from ._denoise import denoise
 from ._differences import differences
+from ._differential_expression import differential_expression
 from ._dispersion import dispersion
 from ._embed import embed
 from ._fit import fit
@@ -32,6 +33,7 @@ __all__ = [
     "decode",
     "denoise",
     "differences",
+    "differential_expression",
     "dispersion",
     "embed",
     "fit",

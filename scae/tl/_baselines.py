@@ -57,14 +57,20 @@ def pca(outer: Split, train_share: float, seed: int) -> tuple[Blocks, int]:
     return _pca(outer.train, seed, best)(best), (best + 2) * outer.train.shape[1]
 
 
+def logged(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """log1p(CP10k) of sparse counts."""
+    total = np.asarray(counts.sum(1), np.float64).ravel()
+    out = counts.astype(np.float64)
+    out.data = np.log1p(out.data / np.repeat(total, np.diff(out.indptr)) * _TARGET)
+    return out
+
+
 def principal(counts: sp.csr_matrix, *, seed: int, max_rank: int) -> tuple[NDArray, Components]:
     """PCA of log1p(CP10k) of sparse counts: scores ``(cells, rank)``, and axes and gene means."""
-    total = np.asarray(counts.sum(1), np.float64).ravel()
-    logged = counts.astype(np.float64)
-    logged.data = np.log1p(logged.data / np.repeat(total, np.diff(logged.indptr)) * _TARGET)
+    x = logged(counts)
     rank = max(1, min(max_rank, *(n - 1 for n in counts.shape)))
-    found = components(logged, np.ones((counts.shape[0], 1)), rank, seed=seed)
-    return logged @ found.axes - found.effects @ found.axes, found
+    found = components(x, np.ones((counts.shape[0], 1)), rank, seed=seed)
+    return x @ found.axes - found.effects @ found.axes, found
 
 
 def _pca(train: sp.csr_matrix, seed: int, max_rank: int = max(RANKS)) -> Callable[[int], Blocks]:
