@@ -58,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     lone_help = "drop: do not mark genes whose greatest count, of at least 10, is over 4 times the second (default: %(default)s)"
     parser.add_argument("--lone-spikes", default="keep", choices=("keep", "drop"), help=lone_help)
+    keep_help = "mark these genes, e.g. markers, in addition to the variable ones, so that they are modelled"
+    parser.add_argument("--keep-genes", nargs="+", default=[], metavar="GENE", help=keep_help)
 
 
 def _total(text: str) -> float | None:
@@ -73,5 +75,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 _OPTIONS = (
     *("qc_vars", "percent_top", "min_genes", "min_cells", "target_sum"),
-    *("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes"),
+    *("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes", "keep_genes"),
 )
