@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from .findings import Finding, emptiness, is_counts, lone_spikes, structure, val
 from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
+
+COUNTS = "counts"  # the layer in which scae.pp and others keep counts
 
 
 @dataclass
@@ -87,6 +89,31 @@ def _in_memory(x: Any) -> Any:
     return x if sp.issparse(x) else np.asarray(x)
 
 
+def located(adata: AnnData, keys: DataKeys, *, fractions: bool = False, remembered: bool = False) -> tuple[DataKeys, str]:
+    """The keys, with the layer in which the counts are, and what to say if that is not where they were looked for.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Cells × genes.
+    keys : DataKeys
+        Without a layer, ``X`` is meant or, if it does not hold counts but ``layers["counts"]`` does, that.
+    fractions : bool
+        Whether values need not be whole numbers, so that ``X`` is used whatever it holds.
+    remembered : bool
+        Whether the layer is that of another AnnData, to which a model was fitted: without it, counts in ``X`` are used.
+    """
+    require_anndata(adata)
+    layer, in_x = keys.layer, adata.X is not None
+    if layer is None and COUNTS in adata.layers:
+        if not (in_x and (fractions or is_counts(matrix(adata, None)))) and is_counts(matrix(adata, COUNTS)):
+            said = f"{'X does not hold raw counts' if in_x else 'there is no X'}: layers[{COUNTS!r}] is used."
+            return replace(keys, layer=COUNTS), said
+    elif layer is not None and remembered and layer not in adata.layers and in_x and is_counts(matrix(adata, None)):
+        return replace(keys, layer=None), f"there is no layers[{layer!r}], to which the model was fitted: X is used."
+    return keys, ""
+
+
 def require_anndata(adata: Any) -> None:
     """Refuse anything but an AnnData.
 
@@ -135,11 +162,14 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
     1 cells × 2 genes, X, dense float64
     error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts. No layer holds raw counts.
     """
-    return examine(adata, read_keys(keys), fractions=fractions)[0]
+    found, said = located(adata, read_keys(keys), fractions=fractions)
+    report = examine(adata, found, fractions=fractions)[0]
+    report.findings += [Finding("note", said)] if said else []
+    return report
 
 
 def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
-    """The report of :func:`check`, and the matrix that was checked, in memory."""
+    """The report of :func:`check` on ``X`` or the layer that the keys name, and the matrix that was checked, in memory."""
     require_anndata(adata)
     x = matrix(adata, keys.layer)
     name = "X" if keys.layer is None else f"layers[{keys.layer!r}]"

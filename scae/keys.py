@@ -28,7 +28,9 @@ class DataKeys:
     ('batch', 'donor')
     """
 
-    layer: str | None = option("layer that holds the counts; None for X", default=None)
+    layer: str | None = option(
+        "layer that holds the counts; None for X or, if X does not hold counts, layers['counts']", default=None
+    )
     batch_key: str | None = option("column of obs with the batch, which the latent should not reflect", default=None)
     categorical_covariates: tuple[str, ...] = option(
         "columns of obs with further categorical covariates, for encoder and decoder", default=()

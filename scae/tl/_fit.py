@@ -133,7 +133,7 @@ def fit_preset(
     plan, seed = options.plan or preset.plan, int(options.random_state)
     checkpoints = None if options.checkpoint is None else Checkpoints(_usable(Path(options.checkpoint)))
     rng = torch.Generator(resolve_device(options.device)).manual_seed(seed)
-    x = verify(adata, keys, fractions=takes_fractions(preset.spec))
+    keys, x = verify(adata, keys, fractions=takes_fractions(preset.spec))
     data, source = prepare(adata, x, keys, ordered="order" in needs)
     if preset.genes is not None and data.n_genes > preset.n_genes:
         names = _most_varied(preset.genes, preset.n_genes, data, source, rng, progress)
@@ -204,9 +204,10 @@ def fitted(
             f"the model is fitted already and uses the options of its fit: {', '.join(refused)} cannot be changed. "
             "Only layer is allowed, for the layer that holds the counts of these cells."
         )
-    layer = model.data.keys.layer if options.keys.layer is None else options.keys.layer
-    keys = replace(model.data.keys, layer=layer, label_key=None)  # new cells need no labels
-    x = verify(adata, keys, fractions=takes_fractions(model.spec))
+    keys = replace(model.data.keys, label_key=None)  # new cells need no labels
+    if given := options.keys.layer:
+        keys = replace(keys, layer=given)
+    _, x = verify(adata, keys, fractions=takes_fractions(model.spec), remembered=given is None)
     return model, query(adata, x, model.data, may_lack=may_lack and model.input.takes_missing_genes)
 
 
