@@ -26,6 +26,7 @@ FLOORS = (
         "weights",
         "history",
         "health",
+        "progress",
         "checkpoint",
         "run",
         "train",

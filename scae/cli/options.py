@@ -123,7 +123,7 @@ def key_options(args: argparse.Namespace) -> dict[str, Any]:
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     """The keywords of :func:`scae.tl.fit` from the options."""
     run = {name: value for name, value in vars(args).items() if name in ("device", "random_state", "checkpoint")}
-    return key_options(args) | run
+    return key_options(args) | run | ({"progress": False} if args.quiet else {})
 
 
 def refuse_fit_options(args: argparse.Namespace, *, drawn: bool = False) -> None:

@@ -26,7 +26,13 @@ from ._denoise import listed
 from ._fit import TRAINING, FitOptions, Model, preset_of, refuse_gene_selection
 from ._inputs import prepare, verify
 
-_REFIT = ("layer", "device", "random_state", "checkpoint")  # keywords allowed beside a fitted model, which is fitted anew
+_REFIT = (
+    "layer",
+    "device",
+    "random_state",
+    "checkpoint",
+    "progress",
+)  # keywords allowed beside a fitted model, which is fitted anew
 
 
 @spelled_out(KEYWORDS | TRAINING)

@@ -46,6 +46,12 @@ TRAINING: dict[str, Keyword] = {
         "folder in which the fit is saved every minute and when a signal ends it; the same call then goes on from there, and "
         "ends with the same bits as a fit that was never interrupted",
     ),
+    "progress": (
+        None,
+        "bool, optional",
+        "show a bar (True) or nothing (False); None for a bar on a terminal and in a notebook, and elsewhere a line in the log "
+        "``scae`` after every tenth of the steps",
+    ),
 }
 
 
@@ -58,6 +64,7 @@ class FitOptions:
     device: str = "auto"
     random_state: int = 0
     checkpoint: str | Path | None = None
+    progress: bool | None = None
 
     @classmethod
     def read(cls, keywords: Mapping[str, Any]) -> FitOptions:
@@ -82,6 +89,8 @@ class FitOptions:
         folder = keywords.get("checkpoint")
         if folder is not None and not isinstance(folder, str | os.PathLike):
             raise ConfigError(f"checkpoint is {folder!r}; allowed: the path of a folder, or None.")
+        if not isinstance(keywords.get("progress"), bool | None):
+            raise ConfigError(f"progress is {keywords['progress']!r}; allowed: True, False, None.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
 
@@ -101,7 +110,7 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
     Returns
     -------
     Autoencoder
-        The fitted model; ``model.fitted["history"]`` holds its losses, nats per cell.
+        The fitted model; ``model.history`` holds its losses, nats per cell.
 
     Raises
     ------
@@ -120,10 +129,8 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
     return fit_preset(adata, as_preset(model), FitOptions.read(keywords))[0]
 
 
-def fit_preset(
-    adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None
-) -> tuple[Autoencoder, CountMatrix]:
-    """The fitted model, and the counts to which it was fitted; ``progress`` as in :func:`scae.train.fit`."""
+def fit_preset(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+    """The fitted model, and the counts to which it was fitted."""
     keys, needs = options.keys, preset.spec.needs
     if keys.label_key is not None and "labels" not in needs:
         raise ConfigError(
@@ -136,11 +143,11 @@ def fit_preset(
     keys, x = verify(adata, keys, fractions=takes_fractions(preset.spec))
     data, source = prepare(adata, x, keys, ordered="order" in needs)
     if preset.genes is not None and data.n_genes > preset.n_genes:
-        names = _most_varied(preset.genes, preset.n_genes, data, source, rng, progress)
+        names = _most_varied(preset.genes, preset.n_genes, data, source, rng, options.progress)
         chosen = replace(keys, mask_var=tuple(np.isin(adata.var_names, names).tolist()))
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
-    history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
+    history = train(model, source, plan, rng, progress=options.progress, checkpoints=checkpoints)
     model.fitted = {
         "plan": to_dict(plan),
         "history": asdict(history),
@@ -178,7 +185,7 @@ def _most_varied(
 
 
 def fitted(
-    adata: AnnData, model: Model, keywords: Mapping[str, Any], *, may_lack: bool = False, progress: bool | None = None
+    adata: AnnData, model: Model, keywords: Mapping[str, Any], *, may_lack: bool = False
 ) -> tuple[Autoencoder, CountMatrix]:
     """A fitted model (fitted here if it is not yet), and the counts of these cells for it.
 
@@ -189,16 +196,14 @@ def fitted(
     model : str, Preset, ModelSpec or Autoencoder
         The name of a preset, a preset, a specification or a fitted model.
     keywords : dict
-        Those of :func:`fit`; with a fitted model, only ``layer``.
+        Those of :func:`fit`; with a fitted model, only ``layer`` and ``progress``.
     may_lack : bool
         Accept cells without some of the model's genes, if the model was trained with hidden genes.
-    progress : bool, optional
-        As in :func:`scae.train.fit`.
     """
     options = FitOptions.read(keywords)
     if not isinstance(model, Autoencoder):
-        return fit_preset(adata, as_preset(model), options, progress)
-    refused = sorted(set(keywords) - {"layer"})
+        return fit_preset(adata, as_preset(model), options)
+    refused = sorted(set(keywords) - {"layer", "progress"})
     if refused:
         raise ConfigError(
             f"the model is fitted already and uses the options of its fit: {', '.join(refused)} cannot be changed. "
