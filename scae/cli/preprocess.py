@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import ConfigError
 from ..pp import preprocess_file
+from . import foreign
+from .files import check_target
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -33,7 +39,7 @@ def bytes_of(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``scae preprocess``."""
-    parser.add_argument("source", help="h5ad file or zarr store with counts in X")
+    parser.add_argument("source", help="h5ad file or zarr store with counts in X, 10x .h5 or folder, loom, or table of text")
     parser.add_argument("target", help="file for the result; a zarr store if the name ends in .zarr")
     parser.add_argument("--max-memory", default="2G", help="memory that the process may use, e.g. 2G (default: %(default)s)")
     parser.add_argument(
@@ -70,7 +76,22 @@ def _total(text: str) -> float | None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the command; return a summary that can be written as JSON."""
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
-    return preprocess_file(args.source, args.target, max_memory=bytes_of(args.max_memory), **options)
+    with _as_h5ad(Path(args.source), args.target) as source:
+        summary = preprocess_file(source, args.target, max_memory=bytes_of(args.max_memory), **options)
+    return summary | {"source": args.source}
+
+
+@contextmanager
+def _as_h5ad(path: Path, target: str) -> Iterator[Path]:
+    """The file itself or, if it is of another kind, a temporary h5ad file with its counts, beside the target."""
+    adata = foreign.read(path) if path.exists() else None
+    if adata is None:
+        yield path
+        return
+    check_target(target)
+    with TemporaryDirectory(dir=Path(target).absolute().parent, prefix=".") as folder:
+        adata.write_h5ad(Path(folder) / "counts.h5ad")
+        yield Path(folder) / "counts.h5ad"
 
 
 _OPTIONS = (
