@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
+from .errors import ConfigError, CountsError, GenesError, KindError, ScaeError, unknown
 from .findings import Finding, emptiness, is_counts, lone_spikes, structure, values
 from .io.advice import RAW
 from .io.blocks import is_backed
@@ -119,13 +119,14 @@ def require_anndata(adata: Any) -> None:
 
     Raises
     ------
-    ConfigError
+    KindError
         If it is something else, such as a path.
     """
     if not isinstance(adata, AnnData):
-        raise ConfigError(
-            f"adata is a {type(adata).__name__}; allowed: an AnnData. Read a file first, e.g. with scanpy.read_h5ad(path)."
-        )
+        hint = "Read a file first, e.g. with scanpy.read_h5ad(path)."
+        if hasattr(adata, "shape"):
+            hint = "Wrap a matrix of cells × genes: anndata.AnnData(matrix)."
+        raise KindError(f"adata is a {type(adata).__name__}; allowed: an AnnData. {hint}")
 
 
 @spelled_out(KEYWORDS)

@@ -11,15 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, CountsError, MatrixError, unknown
+from ..errors import ConfigError, CountsError, KindError, MatrixError, unknown
 from ..written import record, record_of
 
 FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper", "pearson_residuals")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-
-
-class KindError(ConfigError, TypeError):
-    """An argument has the wrong type, e.g. a path where an AnnData object is needed."""
 
 
 class BackedError(MatrixError, NotImplementedError):

@@ -12,12 +12,12 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ModelFileError, unknown
+from ..errors import ConfigError, KindError, ModelFileError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows, memory_blocks
 from . import _store as store
-from ._arguments import KindError, need_whole
+from ._arguments import need_whole
 from ._calculate_qc_metrics import Naming, cell_metrics, gene_metrics, gene_weights, joined, quality_sums
 from ._contract import holds_counts, refuse
 from ._fused import log_normalised

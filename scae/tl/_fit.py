@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,8 @@ from .. import presets
 from ..calibration import sd_scale
 from ..checkpoint import Checkpoints
 from ..environment import environment, fingerprint
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, KindError, OutputError
+from ..fields import fields
 from ..infer import latent
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
@@ -72,18 +74,18 @@ class FitOptions:
 
         Raises
         ------
-        TypeError
-            If a keyword is unknown.
+        KindError
+            If a keyword is unknown (a ``TypeError``), or the plan is of another type.
         ConfigError
             If a value is not allowed.
         """
         for name in keywords:
             if name not in KEYWORDS and name not in TRAINING:
-                known = ", ".join([*KEYWORDS, *TRAINING])
-                raise TypeError(f"unexpected keyword argument {name!r}; the keywords of a fit are {known}.")
+                raise KindError(_unexpected(name, keywords[name]))
         plan, seed = keywords.get("plan"), keywords.get("random_state", 0)
         if plan is not None and not isinstance(plan, TrainPlan):
-            raise ConfigError(f"plan is a {type(plan).__name__}; allowed: a scae.TrainPlan, or None for the preset's.")
+            said = ", ".join(f"{k}={v!r}" for k, v in plan.items()) if isinstance(plan, dict) else "epochs=3"
+            raise KindError(f"plan is a {type(plan).__name__}; allowed: plan=scae.TrainPlan({said}), or None for the preset's.")
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
             raise ConfigError(f"random_state is {seed!r}; allowed: a whole number from 0 to 2**63 - 1.")
         folder = keywords.get("checkpoint")
@@ -93,6 +95,18 @@ class FitOptions:
             raise ConfigError(f"progress is {keywords['progress']!r}; allowed: True, False, None.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
+
+
+def _unexpected(name: str, value: Any) -> str:
+    """What to say of a keyword that a fit does not have."""
+    if name in fields(TrainPlan):
+        return f"{name} belongs to the training plan: plan=scae.TrainPlan({name}={value!r})."
+    if name in fields(ModelSpec):
+        return f"{name} belongs to the model: give a scae.ModelSpec({name}=...) instead of a preset's name."
+    known = [*KEYWORDS, *TRAINING]
+    close = difflib.get_close_matches(name, known, 1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unexpected keyword argument {name!r}{meant}; the keywords of a fit are {', '.join(known)}."
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -275,4 +289,4 @@ def as_preset(model: Any) -> Preset:
     if isinstance(model, ModelSpec):
         return Preset(model, TrainPlan())
     allowed = "the name of a preset, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
-    raise ConfigError(f"model is a {type(model).__name__}; allowed: {allowed}.")
+    raise KindError(f"model is a {type(model).__name__}; allowed: {allowed}.")
