@@ -85,7 +85,7 @@ def mean_variance(
             panel.plot(x, y, color=color, lw=2, label=name)
         panel.set(xscale="log", yscale="log", xlabel="mean count per cell", ylabel="variance of the count")
         panel.set_title(f"{int(seen.sum()):,} genes and what the model expects")
-        panel.legend(loc="upper left")
+        panel.legend(loc="upper left", fontsize=8)
     return panel
 
 
