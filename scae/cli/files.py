@@ -49,9 +49,6 @@ def read(path: str, *, allow_links: bool = False) -> AnnData:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no file {path}.")
-    other = foreign.read(Path(path))
-    if other is not None:
-        return other
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about old files, about which the user can do nothing
@@ -59,7 +56,10 @@ def read(path: str, *, allow_links: bool = False) -> AnnData:
                 pass
             return anndata.read_zarr(path) if Path(path).is_dir() else anndata.read_h5ad(path)
     except ModelFileError:
-        raise
+        other = foreign.read(Path(path))  # only now, because to look at a large file takes a while
+        if other is None:
+            raise
+        return other
     except Exception as fault:  # h5py, zarr and anndata each raise their own
         raise advice.unreadable(path, fault) from fault
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelFileError
 from ..pp import preprocess_file
 from . import foreign
 from .files import check_target
@@ -76,22 +74,17 @@ def _total(text: str) -> float | None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the command; return a summary that can be written as JSON."""
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
-    with _as_h5ad(Path(args.source), args.target) as source:
-        summary = preprocess_file(source, args.target, max_memory=bytes_of(args.max_memory), **options)
-    return summary | {"source": args.source}
-
-
-@contextmanager
-def _as_h5ad(path: Path, target: str) -> Iterator[Path]:
-    """The file itself or, if it is of another kind, a temporary h5ad file with its counts, beside the target."""
-    adata = foreign.read(path) if path.exists() else None
-    if adata is None:
-        yield path
-        return
-    check_target(target)
-    with TemporaryDirectory(dir=Path(target).absolute().parent, prefix=".") as folder:
+    options["max_memory"] = bytes_of(args.max_memory)
+    try:
+        return preprocess_file(args.source, args.target, **options)
+    except ModelFileError:
+        adata = foreign.read(Path(args.source))
+        if adata is None:
+            raise
+    check_target(args.target)
+    with TemporaryDirectory(dir=Path(args.target).absolute().parent, prefix=".") as folder:  # by way of an h5ad file
         adata.write_h5ad(Path(folder) / "counts.h5ad")
-        yield Path(folder) / "counts.h5ad"
+        return preprocess_file(Path(folder) / "counts.h5ad", args.target, **options) | {"source": args.source}
 
 
 _OPTIONS = (
