@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         networks,
         parts,
         pl,
+        pp,
         presets,
         priors,
         threads,
@@ -29,21 +30,33 @@ if TYPE_CHECKING:
     from .plan import TrainPlan
     from .store import load
 
-_PARTS = ("bottlenecks", "corruptions", "likelihoods", "networks", "priors", "transforms")
-_MODULES = ("datasets", "errors", "external", "parts", "pl", "pp", "presets", "threads", "tl", *_PARTS)
-_NAMES = {
-    "Autoencoder": "model",
-    "ModelSpec": "model",
-    "TrainPlan": "plan",
-    "check": "checks",
-    "load": "store",
-}
-
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [  # a plain list, which editors and type checkers read
+    "Autoencoder",
+    "ModelSpec",
+    "TrainPlan",
+    "bottlenecks",
+    "check",
+    "corruptions",
+    "datasets",
+    "errors",
+    "external",
+    "likelihoods",
+    "load",
+    "networks",
+    "parts",
+    "pl",
+    "pp",
+    "presets",
+    "priors",
+    "threads",
+    "tl",
+    "transforms",
+]
+_NAMES = {"Autoencoder": "model", "ModelSpec": "model", "TrainPlan": "plan", "check": "checks", "load": "store"}  # from modules
 
 
 def __getattr__(name: str) -> object:
-    if name in _MODULES:
+    if name in __all__ and name not in _NAMES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _NAMES:
         value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .errors import ConfigError, CountsError, GenesError, ScaeError, unknown
+from .errors import ConfigError, CountsError, GenesError, KindError, ScaeError, unknown
 from .findings import Finding, confounding, emptiness, is_counts, lone_spikes, structure, values
 from .io.advice import RAW
 from .io.blocks import is_backed
 from .keys import KEYWORDS, DataKeys, read_keys, spelled_out
+
+COUNTS = "counts"  # the layer in which scae.pp and others keep counts
 
 
 @dataclass
@@ -87,18 +89,44 @@ def _in_memory(x: Any) -> Any:
     return x if sp.issparse(x) else np.asarray(x)
 
 
+def located(adata: AnnData, keys: DataKeys, *, fractions: bool = False, remembered: bool = False) -> tuple[DataKeys, str]:
+    """The keys, with the layer in which the counts are, and what to say if that is not where they were looked for.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Cells × genes.
+    keys : DataKeys
+        Without a layer, ``X`` is meant or, if it does not hold counts but ``layers["counts"]`` does, that.
+    fractions : bool
+        Whether values need not be whole numbers, so that ``X`` is used whatever it holds.
+    remembered : bool
+        Whether the layer is that of another AnnData, to which a model was fitted: without it, counts in ``X`` are used.
+    """
+    require_anndata(adata)
+    layer, in_x = keys.layer, adata.X is not None
+    if layer is None and COUNTS in adata.layers:
+        if not (in_x and (fractions or is_counts(matrix(adata, None)))) and is_counts(matrix(adata, COUNTS)):
+            said = f"{'X does not hold raw counts' if in_x else 'there is no X'}: layers[{COUNTS!r}] is used."
+            return replace(keys, layer=COUNTS), said
+    elif layer is not None and remembered and layer not in adata.layers and in_x and is_counts(matrix(adata, None)):
+        return replace(keys, layer=None), f"there is no layers[{layer!r}], to which the model was fitted: X is used."
+    return keys, ""
+
+
 def require_anndata(adata: Any) -> None:
     """Refuse anything but an AnnData.
 
     Raises
     ------
-    ConfigError
+    KindError
         If it is something else, such as a path.
     """
     if not isinstance(adata, AnnData):
-        raise ConfigError(
-            f"adata is a {type(adata).__name__}; allowed: an AnnData. Read a file first, e.g. with scanpy.read_h5ad(path)."
-        )
+        hint = "Read a file first, e.g. with scanpy.read_h5ad(path)."
+        if hasattr(adata, "shape"):
+            hint = "Wrap a matrix of cells × genes: anndata.AnnData(matrix)."
+        raise KindError(f"adata is a {type(adata).__name__}; allowed: an AnnData. {hint}")
 
 
 @spelled_out(KEYWORDS)
@@ -135,15 +163,16 @@ def check(adata: AnnData, *, fractions: bool = False, **keys: Any) -> Report:
     1 cells × 2 genes, X, dense float64
     error: X does not hold raw counts: 50.0 % of its values are not whole (e.g. 0.5). Pass raw counts. No layer holds raw counts.
     """
-    data_keys = read_keys(keys)
-    report, x = examine(adata, data_keys, fractions=fractions)
+    found, said = located(adata, read_keys(keys), fractions=fractions)
+    report, x = examine(adata, found, fractions=fractions)
+    report.findings += [Finding("note", said)] if said else []
     if report.ok and not fractions:
-        report.findings += batches(adata, x, data_keys)
+        report.findings += batches(adata, x, found)
     return report
 
 
 def examine(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> tuple[Report, Any]:
-    """The report of :func:`check`, and the matrix that was checked, in memory."""
+    """The report of :func:`check` on ``X`` or the layer that the keys name, and the matrix that was checked, in memory."""
     require_anndata(adata)
     x = matrix(adata, keys.layer)
     name = "X" if keys.layer is None else f"layers[{keys.layer!r}]"

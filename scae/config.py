@@ -74,12 +74,12 @@ def read_config(config: Mapping[str, Any], *, default: str = "vae", where: str =
 
 
 def read_file(path: str | Path) -> Preset:
-    """The preset that a JSON file describes; see :func:`read_config`.
+    """The preset that a JSON or YAML file (named ``.yaml`` or ``.yml``) describes; see :func:`read_config`.
 
     Raises
     ------
     ModelFileError
-        If it is not JSON, or not a mapping.
+        If it is not JSON or YAML, or not a mapping.
     ConfigError
         As :func:`read_config`.
     FileNotFoundError
@@ -94,12 +94,25 @@ def read_file(path: str | Path) -> Preset:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
-        config = json.loads(Path(path).read_text("utf-8"))
+        config = _parsed(Path(path))
     except ValueError as fault:
-        raise ModelFileError(f"{path} is not JSON ({fault}). YAML is not read here.") from fault
+        raise ModelFileError(f"{path} is not JSON ({fault}). A file of YAML must be named .yaml or .yml.") from fault
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} holds {config!r:.40}; allowed: a mapping of {', '.join(_KEYS)}.")
     return read_config(config, where=f"{path}: ")
+
+
+def _parsed(path: Path) -> Any:
+    """What a file of JSON or YAML holds."""
+    text = path.read_text("utf-8")
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return json.loads(text)
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise ModelFileError(f"{path} is not YAML ({' '.join(str(fault).split())}).") from fault
 
 
 def change(base: Preset, spec: Mapping[str, Any] | None, plan: Mapping[str, Any] | None, *, where: str = "") -> Preset:

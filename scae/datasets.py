@@ -10,6 +10,12 @@ from anndata import AnnData
 
 from .errors import CountsError
 
+__all__ = ["pbmc68k_reduced"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def pbmc68k_reduced() -> AnnData:
     """Load 10x counts of 700 peripheral blood mononuclear cells × 765 genes.

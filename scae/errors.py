@@ -42,6 +42,10 @@ class ConfigError(ScaeError, ValueError):
     """An option has a value outside what is allowed, or two options contradict each other."""
 
 
+class KindError(ConfigError, TypeError):
+    """An argument has the wrong type, or there is no argument of that name."""
+
+
 class DivergenceError(ScaeError, ArithmeticError):
     """Training went wrong again and again, also at lower learning rates; ``error.model`` holds the last good weights."""
 

@@ -64,6 +64,10 @@ class Meter:
         self.clear()
         return {**dict(zip(self.names, means, strict=True)), "seconds": time.perf_counter() - self.began}
 
+    def mean(self, name: str) -> float:
+        """The mean of one part since the last reading."""
+        return float(torch.as_tensor(self.sums)[self.names.index(name)] / self.cells)
+
     def clear(self) -> None:
         """Forget what was added since the last reading."""
         self.sums, self.cells = 0.0, 0

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import ConfigError
+from .errors import ConfigError, KindError
 from .fields import Field, fields
 from .parts import option, record
 
@@ -28,7 +28,9 @@ class DataKeys:
     ('batch', 'donor')
     """
 
-    layer: str | None = option("layer that holds the counts; None for X", default=None)
+    layer: str | None = option(
+        "layer that holds the counts; None for X or, if X does not hold counts, layers['counts']", default=None
+    )
     batch_key: str | None = option("column of obs with the batch, which the latent should not reflect", default=None)
     categorical_covariates: tuple[str, ...] = option(
         "columns of obs with further categorical covariates, for encoder and decoder", default=()
@@ -146,15 +148,15 @@ def read_keys(keywords: Mapping[str, Any]) -> DataKeys:
 
     Raises
     ------
-    TypeError
-        If there is no such keyword.
+    KindError
+        If there is no such keyword (a ``TypeError``).
     ConfigError
         If a value is not a name, or ``mask_var`` is not one truth value per gene.
     """
     values = dict(keywords)
     for name in values:
         if name not in KEYWORDS:
-            raise TypeError(f"unexpected keyword argument {name!r}; the data keys are {', '.join(KEYWORDS)}.")
+            raise KindError(f"unexpected keyword argument {name!r}; the data keys are {', '.join(KEYWORDS)}.")
     for name in ("categorical_covariates", "continuous_covariates"):
         if name in values:
             given = values[name]

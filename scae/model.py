@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from .bottlenecks.base import Bottleneck
 from .bottlenecks.gaussian import Gaussian
 from .corruptions import Corruption, NoCorruption
+from .errors import NotFittedError
+from .fields import fields
 from .heads import Heads
 from .input import InputScale
 from .io.modelfile import write_model
@@ -169,6 +172,52 @@ class Autoencoder(nn.Module):
         about = written_by | {"spec": to_dict(self.spec), "data": to_dict(self.data), "fitted": self.fitted}
         write_model(Path(path), {k: v.detach().cpu().contiguous().numpy() for k, v in self.state_dict().items()}, about)
 
+    @property
+    def history(self) -> pd.DataFrame:
+        """The course of the fit, one row per check: steps, epochs, losses (nats per cell) and seconds; ``kept`` marks the row
+        whose weights the model has.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+
+        Examples
+        --------
+        >>> model = scae.tl.fit(scae.datasets.pbmc68k_reduced(), plan=scae.TrainPlan(min_steps=20, epochs=1))
+        >>> bool(model.history["kept"].any())
+        True
+        """
+        record = self.fitted.get("history", {})
+        if not record.get("rows"):
+            raise NotFittedError("the model has no history: fit one first, e.g. scae.tl.fit(adata).")
+        table = pd.DataFrame(record["rows"])
+        return table.assign(kept=table.index == record["best"] % len(table))
+
     def __repr__(self) -> str:
+        """What the model is and how it was fitted, in five lines."""
         n = sum(p.numel() for p in self.parameters())
-        return f"Autoencoder({self.data.n_genes} genes, {n:,} weights, {self.spec})"
+        spec, keys = self.spec, self.data.keys
+        source = "X" if keys.layer is None else f"layers[{keys.layer!r}]"
+        named = [f"{name} {value!r}" for name, value in to_dict(keys).items() if value and name != "layer"]
+        rows = self.fitted.get("history", {}).get("rows", [])
+        fit = "not fitted"
+        if rows:
+            best = rows[self.fitted["history"]["best"]]
+            losses = ", ".join(f"{name.replace('_', '-')} {best[name]:.1f}" for name in ("loss", "held_out") if name in best)
+            fit = f"{rows[-1]['step']:,} steps in {rows[-1]['seconds']:.0f} s, {losses} nats per cell"
+        return "\n".join(
+            [
+                f"Autoencoder: {self.data.n_genes:,} genes, {spec.bottleneck.dim} latent dimensions, {n:,} weights",
+                f"  latent      {_brief(spec.bottleneck)}",
+                f"  other parts {', '.join(map(_brief, (spec.corruption, spec.transform, spec.network, spec.likelihood)))}",
+                f"  data        counts in {', '.join([source, *named])}",
+                f"  fit         {fit}",
+            ]
+        )
+
+
+def _brief(part: Any) -> str:
+    """A part with the fields that are not at their defaults."""
+    values = ((name, getattr(part, name), field.default) for name, field in fields(type(part)).items())
+    return f"{type(part).__name__}({', '.join(f'{name}={value!r}' for name, value, default in values if value != default)})"

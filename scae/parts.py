@@ -15,10 +15,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
+import importlib.machinery
+import importlib.util
+import sys
 import typing
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import ConfigError, MissingKeyError, unknown
@@ -84,9 +89,51 @@ def part(kind: str, name: str, *, needs: tuple[str, ...] = ()) -> Callable[[type
 
 @functools.cache
 def _load() -> None:
-    """Import scae's own parts, which enters them, so that the catalogue never depends on what was imported before."""
+    """Import scae's own parts, which enters them, so that the catalogue never depends on what was imported before.
+
+    Then those of other packages, which name the modules that define them as entry points of the group ``scae.parts``.
+    """
     for package in _PACKAGES:
         importlib.import_module(f"{__package__}.{package}")
+    for entry in metadata.entry_points(group=f"{__package__}.parts"):
+        try:
+            entry.load()
+        except Exception as fault:  # whatever another package raises
+            said = f"the parts of the entry point {entry.name!r} ({entry.value}) are left out: {type(fault).__name__}: {fault}"
+            warnings.warn(said, UserWarning, stacklevel=2)
+
+
+def load_file(path: str | Path) -> None:
+    """Run a Python file that defines parts, which enters them in the catalogue.
+
+    Raises
+    ------
+    ConfigError
+        If the file raises an error.
+    FileNotFoundError
+        If there is none.
+
+    Examples
+    --------
+    >>> n = Path("my_parts.py").write_text("from scae.parts import part\\n@part('toy', 'mine')\\nclass Mine: pass\\n")
+    >>> load_file("my_parts.py")
+    >>> find("toy", "mine").name
+    'mine'
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    _load()
+    name = f"scae_file_{place.stem}"
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(place)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look up the module of a class
+    try:
+        spec.loader.exec_module(module)
+    except Exception as fault:  # whatever the file raises
+        raise ConfigError(f"{path} cannot be imported ({type(fault).__name__}: {fault}).") from fault
 
 
 def kinds() -> tuple[str, ...]:

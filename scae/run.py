@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .checkpoint import State
 from .errors import DivergenceError
@@ -22,6 +20,7 @@ from .infer import each_block, latent, losses
 from .model import Autoencoder
 from .molecules import Hidden
 from .plan import OPTIMIZERS, TrainPlan
+from .progress import Progress
 from .records import Loss
 from .source import CountMatrix
 from .weights import Weights
@@ -75,8 +74,7 @@ class Run:
 
     def steps(self, progress: bool | None) -> Iterator[int]:
         """Take all steps that are left, and yield after each."""
-        shown = sys.stderr.isatty() if progress is None else progress
-        with tqdm(total=self.planned, initial=self.step, unit="step", disable=not shown, leave=False) as bar:
+        with Progress(self.planned, self.step, progress) as shown:
             while not self.done:
                 try:
                     if self.planned:
@@ -85,12 +83,11 @@ class Run:
                         self._look()
                     if self.step % self.every == 0 or self.step in (self.search, self.planned):
                         row = self._check()
-                        bar.total = self.planned
-                        bar.set_postfix({k: f"{row[k]:.1f}" for k in ("loss", "held_out") if k in row})
+                        shown.checked(row, self.planned)
                     self.done |= self.step == self.planned
                 except DivergenceError as fault:
                     self._roll_back(fault)
-                bar.update(self.step - bar.n)
+                shown.at(self.step, self.meter)
                 yield self.step
 
     def _roll_back(self, fault: DivergenceError) -> None:

@@ -48,7 +48,7 @@ def fit(
     rng
         The one generator of the fit: split, order, corruption, dropout and samples are drawn from it.
     progress
-        Show a bar on stderr; None: only where stderr is a terminal.
+        As in :class:`scae.progress.Progress`.
     checkpoints
         Where to save the fit from time to time, and from where to go on; the result is the same to the bit.
 

@@ -35,21 +35,28 @@ def refused(adata: AnnData, error: type, *said: str, **options) -> None:
     assert all(words in str(fault.value) for words in said)
 
 
+@pytest.fixture
+def pbmc(pbmc) -> AnnData:
+    """Real cells, with their counts in another layer than the one that is found without being named."""
+    pbmc.layers["umis"] = pbmc.layers.pop("counts")
+    return pbmc
+
+
 def test_counts_pass(pbmc):
     assert scae.check(pbmc).ok
     assert "200 cells × 765 genes" in str(scae.check(pbmc))
-    assert scae.check(pbmc, layer="counts", batch_key="batch", continuous_covariates=["age"], size_factor="n_counts").ok
+    assert scae.check(pbmc, layer="umis", batch_key="batch", continuous_covariates=["age"], size_factor="n_counts").ok
 
 
 def test_log_normalised_values_are_named_with_the_layer_that_holds_counts(pbmc):
     pbmc.X = log_normalized(pbmc.X)
-    refused(pbmc, CountsError, "X looks log-normalised", "layer='counts'")
+    refused(pbmc, CountsError, "X looks log-normalised", "layer='umis'")
 
 
 def test_log_normalised_values_are_named_with_raw(pbmc):
     pbmc.raw = pbmc
     pbmc.X = log_normalized(pbmc.X)
-    del pbmc.layers["counts"]
+    del pbmc.layers["umis"]
     refused(pbmc, CountsError, "X looks log-normalised", ".raw")
 
 
@@ -71,7 +78,7 @@ def test_one_bad_value_is_found(pbmc, form, value, said):
     x = dense(pbmc)
     x[3, 5] = value
     pbmc.X = form(x)
-    refused(pbmc, CountsError, said, "layer='counts'")
+    refused(pbmc, CountsError, said, "layer='umis'")
 
 
 def test_scaled_values_look_scaled(pbmc):
@@ -145,10 +152,10 @@ def test_values_that_are_no_numbers_are_refused():
 
 
 def test_no_x_names_the_layers(pbmc):
-    adata = AnnData(None, obs=pbmc.obs, var=pbmc.var, layers={"counts": pbmc.X})
-    with pytest.raises(CountsError, match=r"X is None.*'counts'"):
+    adata = AnnData(None, obs=pbmc.obs, var=pbmc.var, layers={"umis": pbmc.X})
+    with pytest.raises(CountsError, match=r"X is None.*'umis'"):
         scae.check(adata)
-    assert scae.check(adata, layer="counts").ok
+    assert scae.check(adata, layer="umis").ok
 
 
 @pytest.mark.parametrize("option", ["batch_key", "continuous_covariates", "size_factor"])
@@ -192,9 +199,9 @@ def test_sound_counts_are_the_only_matrix_that_is_read(pbmc, monkeypatch):
     monkeypatch.setattr(checks, "matrix", lambda adata, layer: (read.append(layer), matrix(adata, layer))[1])
     monkeypatch.setattr(checks, "is_counts", lambda _: pytest.fail("another matrix was searched for counts"))
     monkeypatch.setattr(AnnData, "raw", property(lambda _: pytest.fail(".raw was read")))
-    assert scae.check(pbmc, layer="counts").ok
-    scae.tl.denoise(pbmc, plan=QUICK, layer="counts")
-    assert read == ["counts", "counts"]
+    assert scae.check(pbmc, layer="umis").ok
+    scae.tl.denoise(pbmc, plan=QUICK, layer="umis")
+    assert read == ["umis", "umis"]
 
 
 def test_an_unknown_key_is_a_type_error_that_names_the_known_ones(pbmc):
@@ -253,7 +260,7 @@ def test_counts_that_arithmetic_left_almost_whole_are_said_to_be_so_and_the_advi
 def test_fractions_are_not_said_to_be_rounding(pbmc, error):
     pbmc.X = pbmc.X.toarray().astype(np.float64) + error
     assert "Round them" not in str(scae.check(pbmc))
-    refused(pbmc, CountsError, "layer='counts'")
+    refused(pbmc, CountsError, "layer='umis'")
 
 
 OTHERS = {
@@ -268,7 +275,7 @@ OTHERS = {
 def test_the_search_for_counts_passes_over_any_other_layer(pbmc, other):
     pbmc.layers["other"] = OTHERS[other](pbmc.X)
     pbmc.X = log_normalized(pbmc.X)
-    refused(pbmc, CountsError, "layer='counts'")
+    refused(pbmc, CountsError, "layer='umis'")
     assert ("layer='other'" in str(scae.check(pbmc))) is (other == "truth values")
 
 
@@ -281,3 +288,19 @@ def test_counts_in_dask_are_found(pbmc, form):
     pbmc.X = log_normalized(pbmc.X)
     assert "layer='lazy'" in str(scae.check(pbmc))
     assert "adata.raw.to_adata()" in str(scae.check(pbmc))
+
+
+def test_counts_are_found_in_their_usual_layer_and_the_report_says_so(pbmc):
+    pbmc.layers["counts"] = pbmc.X.copy()
+    assert "is used" not in str(scae.check(pbmc))
+    pbmc.X = log_normalized(pbmc.X)
+    report = scae.check(pbmc)
+    assert report.ok
+    assert "layers['counts'], csr" in report.about
+    assert "note: X does not hold raw counts: layers['counts'] is used." in str(report)
+    assert "log-normalised" in str(scae.check(pbmc, fractions=True)), "values that need not be counts are those of X"
+    pbmc.X = None
+    assert "there is no X: layers['counts'] is used." in str(scae.check(pbmc))
+    pbmc.layers["counts"] = pbmc.layers["umis"] * 0.5
+    with pytest.raises(CountsError, match="X is None"):
+        scae.check(pbmc)

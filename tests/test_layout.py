@@ -28,6 +28,7 @@ FLOORS = (
         "history",
         "health",
         "molecules",
+        "progress",
         "checkpoint",
         "run",
         "train",
@@ -192,6 +193,22 @@ def public(name: str) -> object:
 def test_few_public_names():
     assert len(scae.__all__) == len(set(scae.__all__)) <= 20
     assert set(dir(scae)) == set(scae.__all__)
+
+
+@pytest.mark.parametrize("module", ["tl", "pl", "pp", "external", "datasets"])
+def test_only_what_is_public_is_listed(module):
+    home = public(module)
+    assert sorted(dir(home)) == sorted(home.__all__)
+
+
+def test_editors_and_type_checkers_see_every_public_name():
+    """They read the imports for type checkers and the plain list, since the names load lazily."""
+    tree = TREES["scae"]
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = [alias.name for node in block.body for alias in node.names]
+    (listed,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
+    assert sorted(seen) == sorted(ast.literal_eval(listed)) == sorted(scae.__all__)
+    assert (ROOT / "scae" / "py.typed").exists()
 
 
 @pytest.mark.parametrize("name", scae.__all__)

@@ -30,7 +30,7 @@ def installed(tmp_path_factory):
 def test_holds_every_module_and_no_test(installed):
     names = zipfile.ZipFile(installed[0]).namelist()
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "scae").rglob("*.py")}
-    assert modules <= set(names)
+    assert modules | {"scae/py.typed"} <= set(names)
     assert not any(name.startswith("tests/") for name in names)
 
 

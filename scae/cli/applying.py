@@ -11,12 +11,12 @@ from anndata import AnnData
 from .. import threads
 from ..model import Autoencoder
 from ..store import load
-from .files import check_contents, check_model_target, check_room, check_target, read, write
+from .files import INPUT, check_contents, check_model_target, check_room, check_target, read, write
 from .options import add_model_options, fit_options, key_options, preset_from, refuse_fit_options
 
 
 def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
+    parser.add_argument("input", help=INPUT)
     parser.add_argument("output", help="h5ad file or .zarr store to write (may be the input)")
     parser.add_argument("--model", metavar="FILE", help="fitted model to apply; without it, a model is fitted")
     parser.add_argument(

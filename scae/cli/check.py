@@ -8,12 +8,12 @@ from typing import Any
 
 from ..checks import check
 from ..io.advice import for_shell
-from .files import read
+from .files import INPUT, read
 from .options import add_keys, key_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", help="h5ad file or zarr store")
+    parser.add_argument("input", help=INPUT)
     parser.add_argument("--fractions", action="store_true", help="accept values that are not whole numbers (likelihood quasi_nb)")
     add_keys(parser)
 

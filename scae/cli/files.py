@@ -22,14 +22,16 @@ from ..errors import ModelFileError, OutputError
 from ..io import advice, hdf5, links
 from ..io.room import disk_free, in_words
 from ..io.writer import check_output, replacing
+from . import foreign
 
 log = logging.getLogger("scae")
+INPUT = "raw counts: h5ad file or .zarr store, 10x .h5 file or folder, loom file, or table of text (.csv, .tsv)"
 ENDINGS = (".h5ad", ".zarr")
 _SQUEEZED = 20  # zarr stores are compressed, counts to a tenth or so; h5ad files are not
 
 
 def read(path: str, *, allow_links: bool = False) -> AnnData:
-    """Read an h5ad file or a zarr store.
+    """Read an h5ad file, a zarr store, or one of the kinds of :mod:`scae.cli.foreign`.
 
     Parameters
     ----------
@@ -54,7 +56,10 @@ def read(path: str, *, allow_links: bool = False) -> AnnData:
                 pass
             return anndata.read_zarr(path) if Path(path).is_dir() else anndata.read_h5ad(path)
     except ModelFileError:
-        raise
+        other = foreign.read(Path(path))  # only now, because to look at a large file takes a while
+        if other is None:
+            raise
+        return other
     except Exception as fault:  # h5py, zarr and anndata each raise their own
         raise advice.unreadable(path, fault) from fault
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from .. import threads, tl
 from .applying import fit_summary
-from .files import check_model_target, log, read
+from .files import INPUT, check_model_target, log, read
 from .options import add_model_options, fit_options, preset_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
+    parser.add_argument("input", help=INPUT)
     parser.add_argument("model", help="model file to write")
     add_model_options(parser, default="vae")
 

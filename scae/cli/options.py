@@ -12,6 +12,11 @@ from ..fields import Field, fields
 from ..keys import KEYWORDS, DataKeys
 from ..presets import Preset
 
+_COMMON = (  # options of a model in the short help
+    *("corruption", "transform", "network", "bottleneck", "likelihood"),
+    *("bottleneck_dim", "epochs", "max_steps", "batch_size", "lr"),
+)
+
 
 def add_keys(parser: argparse.ArgumentParser) -> None:
     """Add one option per data key."""
@@ -31,17 +36,20 @@ def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
         "--config",
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="JSON file to start from: with preset, spec and plan, or written by scae select",
+        help="JSON or YAML file to start from: with preset, spec and plan, or written by scae select",
     )
     parser.add_argument(
         "--checkpoint", default=argparse.SUPPRESS, metavar="FOLDER", help="save the fit there every minute, and when a signal "
         "ends it; the same command goes on from there",
     )  # fmt: skip
-    add_fit_options(parser)
+    add_fit_options(parser, presets.find(default))
 
 
-def add_fit_options(parser: argparse.ArgumentParser) -> None:
-    """Add the data keys, the options of a run, and one option per kind of part and per field of the parts and of the plan."""
+def add_fit_options(parser: argparse.ArgumentParser, preset: Preset | None = None) -> None:
+    """Add the data keys, the options of a run, and one option per kind of part and per field of the parts and of the plan.
+
+    The help names the values of ``preset`` as the defaults.
+    """
     add_keys(parser)
     run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
@@ -52,20 +60,41 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     nested, groups = config.nested_kinds(), {}
     for name, option in config.model_options().items():
         kind = "training" if option.path[0] == "plan" else option.path[-2] if len(option.path) > 2 else name
-        title = {"training": "training (defaults from the preset)"} | {
+        title = {"training": "training (other presets have other defaults)"} | {
             k: f"{k} (chosen with --{owner}-{k})" for k, owner in nested.items()
         }
         if kind not in groups:
             groups[kind] = parser.add_argument_group(title.get(kind, kind))
         chosen = option.field.kind is not None and option.path == ("spec", name)
-        groups[kind].add_argument(
+        action = groups[kind].add_argument(
             flag(name),
             dest=f"option.{name}",
             default=argparse.SUPPRESS,
             type=_word(option.field),
-            metavar="NAME" if chosen else "V",
-            help=(f"one of: {', '.join(parts.names(name))}" if chosen else option.help).replace("%", "%%"),
+            metavar="NAME" if chosen else _values(option.field),
+            help=(f"one of: {', '.join(parts.names(name))}" if chosen else option.help).replace("%", "%%")
+            + _default(preset, option.path),
         )
+        action.expert = name not in _COMMON  # type: ignore[attr-defined]
+
+
+def _values(field: Field) -> str:
+    """What a field takes, in a word."""
+    if field.choices and len(field.choices) <= 4:
+        return "|".join("none" if choice is None else str(choice) for choice in field.choices)
+    numbers = {bool: "true|false", int: "N", float: "X"}
+    found = [word for kind, word in numbers.items() if kind in field.types]
+    return found[-1] if found else "NxN" if field.items == (int,) else "V"
+
+
+def _default(preset: Preset | None, path: tuple[str, ...]) -> str:
+    """The value of a preset at a path, in brackets; nothing if its parts have no such field."""
+    value: Any = preset
+    for name in path:
+        value = getattr(value, name, None)
+    if value is None:
+        return ""
+    return f" ({value.name if hasattr(value, 'kind') else str(value).lower() if isinstance(value, bool) else value})"
 
 
 def flag(name: str) -> str:
@@ -123,7 +152,7 @@ def key_options(args: argparse.Namespace) -> dict[str, Any]:
 def fit_options(args: argparse.Namespace) -> dict[str, Any]:
     """The keywords of :func:`scae.tl.fit` from the options."""
     run = {name: value for name, value in vars(args).items() if name in ("device", "random_state", "checkpoint")}
-    return key_options(args) | run
+    return key_options(args) | run | ({"progress": False} if args.quiet else {})
 
 
 def refuse_fit_options(args: argparse.Namespace, *, drawn: bool = False) -> None:

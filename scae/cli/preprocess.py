@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelFileError
 from ..pp import preprocess_file
+from . import foreign
+from .files import check_target
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -33,7 +37,7 @@ def bytes_of(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``scae preprocess``."""
-    parser.add_argument("source", help="h5ad file or zarr store with counts in X")
+    parser.add_argument("source", help="h5ad file or zarr store with counts in X, 10x .h5 or folder, loom, or table of text")
     parser.add_argument("target", help="file for the result; a zarr store if the name ends in .zarr")
     parser.add_argument("--max-memory", default="2G", help="memory that the process may use, e.g. 2G (default: %(default)s)")
     parser.add_argument(
@@ -58,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     lone_help = "drop: do not mark genes whose greatest count, of at least 10, is over 4 times the second (default: %(default)s)"
     parser.add_argument("--lone-spikes", default="keep", choices=("keep", "drop"), help=lone_help)
+    keep_help = "mark these genes, e.g. markers, in addition to the variable ones, so that they are modelled"
+    parser.add_argument("--keep-genes", nargs="+", default=[], metavar="GENE", help=keep_help)
 
 
 def _total(text: str) -> float | None:
@@ -68,10 +74,20 @@ def _total(text: str) -> float | None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the command; return a summary that can be written as JSON."""
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
-    return preprocess_file(args.source, args.target, max_memory=bytes_of(args.max_memory), **options)
+    options["max_memory"] = bytes_of(args.max_memory)
+    try:
+        return preprocess_file(args.source, args.target, **options)
+    except ModelFileError:
+        adata = foreign.read(Path(args.source))
+        if adata is None:
+            raise
+    check_target(args.target)
+    with TemporaryDirectory(dir=Path(args.target).absolute().parent, prefix=".") as folder:  # by way of an h5ad file
+        adata.write_h5ad(Path(folder) / "counts.h5ad")
+        return preprocess_file(Path(folder) / "counts.h5ad", args.target, **options) | {"source": args.source}
 
 
 _OPTIONS = (
     *("qc_vars", "percent_top", "min_genes", "min_cells", "target_sum"),
-    *("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes"),
+    *("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes", "keep_genes"),
 )

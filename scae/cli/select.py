@@ -15,12 +15,12 @@ from ..io.writer import check_output
 from ..presets import Preset
 from ..tl._choose import ORDERS, summarize
 from ..tl._cross_validate import SCORED
-from .files import log, read, write_text
+from .files import INPUT, log, read, write_text
 from .options import add_fit_options, fit_options, parse_option, with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", help="h5ad file or .zarr store with raw counts")
+    parser.add_argument("input", help=INPUT)
     known = ", ".join(presets.names())
     parser.add_argument(
         "--presets", default="denoiser,vae", metavar="NAMES", help=f"candidates, separated by commas: {known} (denoiser,vae)"

@@ -3,3 +3,7 @@
 from .dca import dca
 
 __all__ = ["dca"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -199,7 +199,7 @@ def dca(
     exposure = pd.DataFrame({"size_factors": factors}, index=adata.obs_names)
     cells = AnnData(x, obs=exposure, var=pd.DataFrame(index=adata.var_names))
     with limit.use(o["threads"]):
-        model, source = fitted(cells, preset, options, progress=bool(o["verbose"]))
+        model, source = fitted(cells, preset, options | {"progress": bool(o["verbose"])})
         outputs = _read(model, source, o["mode"])
         if o["return_info"] and "dispersion" in preset.spec.likelihood.parameters():
             dispersion(cells, model, key_added="X_dca_dispersion")

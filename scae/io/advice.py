@@ -11,6 +11,8 @@ from ..errors import ModelFileError
 RAW = "adata.raw.to_adata()"  # in messages: how to get at the counts in raw
 _ENDINGS = "gz|bz2|xz|h5ad|zarr|h5|hdf5|h5mu|h5seurat|loom|rds|rdata|rda|mtx|csv|tsv|txt|tab"
 
+_PACKAGES = {"yaml": "pyyaml", "skmisc": "scikit-misc", "sklearn": "scikit-learn", "umap": "umap-learn"}  # where names differ
+
 
 def unreadable(path: object, fault: Exception) -> ModelFileError:
     """The error for a file that anndata cannot read: its reason, and what to do.
@@ -31,10 +33,31 @@ def unreadable(path: object, fault: Exception) -> ModelFileError:
     missing = re.search(r"cannot import name '(\w+)'|No module named '(\w+)'", reason)
     advice = "It must be a whole h5ad file or zarr store."
     if missing:
-        advice = f"Install what it needs: pip install {missing[1] or missing[2]}"
+        advice = f"Install what it needs: pip install {_package(missing[1] or missing[2])}"
     elif "No read method registered" in reason:
         advice = "A newer anndata wrote it: update anndata, or ask for a file of an older one."
     return ModelFileError(f"{path} cannot be read as AnnData ({reason}). {advice}")
+
+
+def install(fault: ModuleNotFoundError) -> str:
+    """What to say of a module that is missing, and how to install it.
+
+    Parameters
+    ----------
+    fault : ModuleNotFoundError
+        What Python raised.
+
+    Examples
+    --------
+    >>> install(ModuleNotFoundError("No module named 'yaml'", name="yaml"))
+    'this needs the module yaml, which is not installed. Install it: pip install pyyaml'
+    """
+    module = (fault.name or str(fault)).partition(".")[0]
+    return f"this needs the module {module}, which is not installed. Install it: pip install {_package(module)}"
+
+
+def _package(module: str) -> str:
+    return _PACKAGES.get(module, module)
 
 
 def for_shell(message: str, path: str | Path | None) -> str:

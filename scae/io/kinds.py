@@ -108,6 +108,16 @@ class _Kind(NamedTuple):
     part: str = ""  # what of it the conversion needs to know
 
 
+def kind_of(path: Path) -> _Kind:
+    """What a file or folder is: the name of its kind, and what a reader needs to know of it."""
+    return _of_folder(path) if path.is_dir() else _of_file(path)
+
+
+def called(name: str) -> str:
+    """What messages call a kind."""
+    return _CONVERSIONS[name][0].partition(" (")[0]
+
+
 def refuse(path: str | Path) -> None:
     """Refuse a file or folder that is known not to be AnnData; nothing that it links to is opened.
 
@@ -131,7 +141,7 @@ def refuse(path: str | Path) -> None:
         ...
     scae.errors.ModelFileError: ...counts.csv is a table of text (...), not AnnData. Convert it: python -c "import anndata; ...
     """
-    kind = _of_folder(Path(path)) if Path(path).is_dir() else _of_file(Path(path))
+    kind = kind_of(Path(path))
     if kind.name in _CONVERSIONS:
         raise ModelFileError(f"{path} is {_CONVERSIONS[kind.name][0]}, not AnnData. Convert it: {_conversion(Path(path), kind)}")
     if kind.name in _ADVICE:

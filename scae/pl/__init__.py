@@ -11,3 +11,7 @@ from ._mean_variance import mean_variance
 from ._zeros import zeros
 
 __all__ = ["cross_validation", "denoising", "history", "latent", "mean_variance", "zeros"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -69,7 +69,8 @@ def cross_validation(
             color = ORANGE if name == choice.model else BLUE
             face = color if row["eligible"] else "white"
             score, error = row["deviance_explained"], row["below_best_se"]
-            panel.errorbar(score, place, xerr=error, fmt="o", color=color, mfc=face, ms=6, capsize=2, label=str(name))
+            look: dict[str, Any] = {"fmt": "o", "mfc": face, "ms": 5, "elinewidth": 2, "capsize": 5, "capthick": 2}
+            panel.errorbar(score, place, xerr=error, color=color, label=str(name), **look)
         if choice.best is not None:
             panel.axvline(models.loc[choice.best, "deviance_explained"], color=BLUE, lw=0.8, alpha=0.5, label="best")
         labels = []

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 # Okabe and Ito (2008): distinct under the common forms of colour blindness. Yellow is last because it is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Sixteen more, each as far as it can be from all before it in CIELAB, for normal vision and without red or green cones (simulated
+# as in Machado 2009): no two of the 24 are nearer than 22, 15 and 15.
+MANY_COLORS = (
+    *COLORS,
+    *("#0033CC", "#773322", "#CCDD99", "#EECCCC", "#005555", "#7788FF", "#CC9955", "#663377"),
+    *("#00EEFF", "#0044AA", "#FF5577", "#88EE66", "#BB0000", "#777744", "#AA2266", "#7766FF"),
+)
 BLUE, ORANGE, GREEN, PURPLE = COLORS[:4]
 GREY = "#8A8A8A"
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # beyond eight categories, colours repeat with the next marker
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # beyond 24 categories, colours repeat with the next marker
 _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -120,7 +127,7 @@ def beside(ax: Axes, x: float, y: float, text: str, color: str = "black", **opti
         "annotation_clip": False,
     } | options
     label = ax.annotate(text, (x, y), color=color, **place)
-    label.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+    label.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
     return label
 
 

@@ -65,7 +65,7 @@ def history(
         for panel, lines, title in zip(panels, (_WHOLE, parts), ("loss", "parts of the training loss"), strict=False):
             _lines(panel, columns, {name: about for name, about in lines.items() if name in columns}, best)
             panel.set_title(title)
-            panel.set_ylabel("nats per cell")
+            panel.set_ylabel(f"{'loss' if lines is _WHOLE else 'part of the loss'} (nats per cell)")
         panels[0].set_title(f"loss; weights kept: epoch {columns['epoch'][best]:.3g}")
     return panels
 
@@ -97,5 +97,5 @@ def _lines(panel: Axes, columns: dict[str, NDArray], lines: dict[str, tuple[str,
     if np.ptp(whole) > 3 * np.ptp(settled) > 0:  # otherwise the first steps would fill the whole scale
         room = 0.06 * np.ptp(settled)
         panel.set_ylim(settled.min() - room, settled.max() + room)
-    panel.set_xlabel("steps")
+    panel.set_xlabel("training step")
     spread(panel, labels)

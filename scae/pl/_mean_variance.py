@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..infer import expected
 from ..model import Autoencoder
 from ..tl._fit import fitted
-from ._figure import BLUE, GREY, ORANGE, beside, drawing, spread
+from ._figure import BLUE, GREY, ORANGE, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,17 +77,15 @@ def mean_variance(
         panel.scatter(mean[seen], variance[seen], s=8, color=GREY, alpha=0.6, linewidths=0, label="genes", rasterized=True)
         ends = np.array([mean[seen].min(), mean[seen].max()])
         panel.plot(ends, ends, color="black", lw=0.8, ls="--", label="Poisson")
-        labels = [beside(panel, ends[1], ends[1], "Poisson")]
         for name, curve, color in (
-            ("noise, fitted", predicted.noise, BLUE),
-            ("noise and cells, fitted", predicted.variance, ORANGE),
+            ("fitted noise", predicted.noise, BLUE),
+            ("fitted noise and differences between cells", predicted.variance, ORANGE),
         ):
             x, y = running_median(predicted.mean[seen], curve[seen])
             panel.plot(x, y, color=color, lw=2, label=name)
-            labels.append(beside(panel, x[-1], y[-1], name, color))
         panel.set(xscale="log", yscale="log", xlabel="mean count per cell", ylabel="variance of the count")
-        panel.set_title(f"{int(seen.sum())} genes (grey) and what the model expects")
-        spread(panel, labels)
+        panel.set_title(f"{int(seen.sum()):,} genes and what the model expects")
+        panel.legend(loc="upper left", fontsize=8)
     return panel
 
 

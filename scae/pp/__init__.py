@@ -29,3 +29,7 @@ __all__ = [
     "size_factors",
     "thin_counts",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, CountsError, MatrixError, unknown
+from ..errors import ConfigError, CountsError, KindError, MatrixError, unknown
 from ..written import record, record_of
 
 FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper", "pearson_residuals")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-
-
-class KindError(ConfigError, TypeError):
-    """An argument has the wrong type, e.g. a path where an AnnData object is needed."""
 
 
 class BackedError(MatrixError, NotImplementedError):
@@ -141,6 +137,26 @@ def need_lone_spikes(value: Any) -> None:
     """Raise ``ConfigError`` unless the value says what to do with genes that have a lone spike."""
     if value not in ("keep", "drop"):
         raise ConfigError(f"lone_spikes is {shown(value)}; allowed: 'keep' and 'drop'.")
+
+
+def need_genes(name: str, value: Any, var_names: pd.Index) -> list[str]:
+    """Return names of genes from a sequence or a lone string.
+
+    Raises
+    ------
+    ConfigError
+        If the value is neither.
+    MissingKeyError
+        If one of the genes is not among ``var_names``; the message lists all that are not.
+    """
+    if not isinstance(value, Collection) or isinstance(value, bytes | dict):
+        raise ConfigError(f"{name} is {shown(value)}. Give names of genes, e.g. {name}=['CD3D'].")
+    names = [value] if isinstance(value, str) else [str(gene) for gene in value]
+    missing = [gene for gene in names if gene not in var_names]
+    if missing:
+        more = f"{len(missing)} of the genes in {name} are not there: {', '.join(missing)}." if len(missing) > 1 else ""
+        raise unknown("gene", missing[0], var_names, hint=more)
+    return names
 
 
 def batches(obs: pd.DataFrame, key: str | None) -> pd.Series | None:

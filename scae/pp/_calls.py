@@ -13,8 +13,8 @@ from anndata import AnnData
 from legacy_api_wrap import legacy_api
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ._arguments import KindError, truth
+from ..errors import ConfigError, KindError
+from ._arguments import truth
 from ._slots import check_slots
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ..errors import unknown
-from ._arguments import batches, need_flavor, need_lone_spikes, need_number, need_whole, refuse_backed_change
+from ._arguments import batches, need_flavor, need_genes, need_lone_spikes, need_number, need_whole, refuse_backed_change
 from ._calls import old_positionals
 from ._dispersion import Cutoffs, by_dispersion
 from ._loess import by_loess
@@ -49,6 +50,7 @@ def highly_variable_genes(
     chunksize: int = 1000,
     lone_spikes: str = "keep",
     key_counts: str = "counts",
+    keep_genes: Collection[str] = (),
 ) -> pd.DataFrame | None:
     """Mark genes that vary more between cells than expected from their mean.
 
@@ -98,6 +100,8 @@ def highly_variable_genes(
     key_counts : str
         Layer of the counts in which ``lone_spikes="drop"`` looks for them, for ``seurat`` and ``cell_ranger``; the other flavours
         look in the counts that they rank.
+    keep_genes : sequence of str
+        Genes to mark in addition, whatever their rank, e.g. markers; their other columns are those of the ranking.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def highly_variable_genes(
         If the flavour expects log1p values and a gene has a mean that is NaN or infinite, if cells have no batch, or if every
         gene has a lone spike and is to be left out.
     MissingKeyError
-        If there is no such layer or column.
+        If there is no such layer, column or gene.
     MatrixError
         If the arrays of a sparse matrix contradict each other.
 
@@ -143,6 +147,7 @@ def highly_variable_genes(
     n_top_genes = _checked(flavor, n_top_genes, n_bins, span, lone_spikes)
     get_rep(adata, "highly_variable_genes", layer=layer, on_disk=True)
     batches(adata.obs, batch_key)
+    keep_genes = need_genes("keep_genes", keep_genes, adata.var_names)
     if inplace:
         refuse_backed_change(adata, "highly_variable_genes", whole=subset)
     if subset and inplace:
@@ -161,6 +166,7 @@ def highly_variable_genes(
         table, columns = by_dispersion(data, flavor, n_bins, cutoff, adata.uns.get("log1p", {}).get("base"))
     if lone is not None:
         table, columns = with_lone_spikes(table, lone, adata.var_names), [*columns, "lone_spike"]
+    mark_kept(table, adata.var_names, keep_genes)
     if not inplace:
         if batch_key and isinstance(cutoff, Cutoffs):
             table = table.sort_index(kind="stable")  # as in scanpy
@@ -174,6 +180,12 @@ def highly_variable_genes(
     if subset:
         subset_adata(adata, genes=table["highly_variable"].to_numpy())
     return None
+
+
+def mark_kept(table: pd.DataFrame, names: pd.Index, keep_genes: list[str]) -> None:
+    """Mark the genes to keep in a table with one row for each of ``names``."""
+    if keep_genes:
+        table["highly_variable"] = table["highly_variable"].to_numpy(bool) | names.isin(keep_genes)
 
 
 def write_columns(var: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> None:

@@ -12,12 +12,12 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ModelFileError, unknown
+from ..errors import ConfigError, KindError, ModelFileError, unknown
 from ..io import blocks
 from ..kernels import reshape, sums
 from ..kernels.rows import Rows, memory_blocks
 from . import _store as store
-from ._arguments import KindError, need_whole
+from ._arguments import need_whole
 from ._calculate_qc_metrics import Naming, cell_metrics, gene_metrics, gene_weights, joined, quality_sums
 from ._contract import holds_counts, refuse
 from ._fused import log_normalised
@@ -56,7 +56,7 @@ def preprocess_file(
         Memory that the process may use, libraries and tables included, in bytes; at least 1 GiB.
     **options
         Options of :func:`scae.pp.recipe`: ``qc_vars``, ``percent_top``, ``min_genes``, ``min_cells``, ``target_sum``,
-        ``n_top_genes``, ``flavor``, ``batch_key``, ``key_counts``, ``lone_spikes``.
+        ``n_top_genes``, ``flavor``, ``batch_key``, ``key_counts``, ``lone_spikes``, ``keep_genes``.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def preprocess_file(
     MatrixError
         If the arrays of a sparse ``X`` contradict each other.
     MissingKeyError
-        If a column does not exist.
+        If a column, or a gene to keep, does not exist.
     ModelFileError
         If the source does not exist, is truncated or of another kind, links to other files, or declares far more than it holds.
 
@@ -174,7 +174,8 @@ def _filtered(root: Any, x: Any, tables: AnnData, s: Settings, block_bytes: int)
     for table, columns in ((tables.obs, of_cells), (tables.var, of_genes)):
         table[list(columns)] = pd.DataFrame(columns, index=table.index)
     tables.obs["n_genes"], tables.var["n_cells"] = total.cells[:, 1].astype(np.int64), n_cells
-    return total.cells[:, 1] >= s.min_genes, n_cells >= s.min_cells, dtype
+    kept = tables.var_names.isin(s.keep_genes)
+    return total.cells[:, 1] >= s.min_genes, (n_cells >= s.min_cells) | kept, dtype
 
 
 def _refuse(root: Any, x: Any, start: int, block: Any) -> None:

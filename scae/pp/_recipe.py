@@ -19,7 +19,7 @@ from ._calls import copy_if_view
 from ._contract import need_counts
 from ._dispersion import one_batch
 from ._fused import log_normalised
-from ._highly_variable_genes import highly_variable_genes, write_columns
+from ._highly_variable_genes import highly_variable_genes, mark_kept, write_columns
 from ._log1p import log1p
 from ._lone_spikes import lone_spike_genes, with_lone_spikes
 from ._matrix import get_rep, is_csr, summed
@@ -45,6 +45,7 @@ def recipe(
     batch_key: str | None = None,
     key_counts: str = "counts",
     lone_spikes: str = "keep",
+    keep_genes: Collection[str] = (),
 ) -> None:
     """Compute quality metrics, filter, normalise, log-transform and mark variable genes, in place.
 
@@ -76,6 +77,9 @@ def recipe(
         Layer to which the counts are written.
     lone_spikes : {"keep", "drop"}
         Whether genes with a lone spike may be marked, as in ``highly_variable_genes``. They stay in ``adata``.
+    keep_genes : sequence of str
+        Genes that are marked in addition to the variable ones, e.g. markers, and not removed by ``min_cells``: models are fitted
+        to the marked genes only.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def recipe(
         If ``X`` does not hold counts, if cells have no batch, or if no cell has at least ``min_genes`` expressed genes or no gene
         is expressed in ``min_cells`` cells, or if all have a lone spike and are to be left out.
     MissingKeyError
-        If a column does not exist.
+        If a column, or a gene to keep, does not exist.
     MatrixError
         If the arrays of a sparse matrix contradict each other, or the matrix is backed (then also a ``NotImplementedError``).
 
@@ -106,7 +110,8 @@ def recipe(
     x = get_rep(adata, "recipe")
     refuse_backed_change(adata, "recipe", whole=True)
     settings = Settings(
-        qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts, lone_spikes
+        qc_vars, percent_top, min_genes, min_cells, target_sum, n_top_genes, flavor, batch_key, key_counts, lone_spikes,
+        keep_genes,
     ).checked(adata.obs, adata.var)  # fmt: skip
     if key_counts in adata.layers:
         raise ConfigError(
@@ -144,7 +149,7 @@ def _passing(x: Any, cells: pd.DataFrame, genes: pd.DataFrame, s: Settings) -> t
         removed = Groups(np.where(pass_cells, -1, 0), np.array([int((~pass_cells).sum())]))
         n_cells = n_cells - group_sums(x, removed, sums.POSITIVE).sums[0, :, 1].astype(np.int64)
     genes["n_cells"] = n_cells
-    return pass_cells, n_cells >= s.min_cells
+    return pass_cells, (n_cells >= s.min_cells) | genes.index.isin(s.keep_genes)
 
 
 def _write(adata: AnnData, x: Any, tables: tuple[pd.DataFrame, pd.DataFrame], passing: tuple[Any, Any]) -> None:
@@ -197,4 +202,5 @@ def mark_from_moments(
     columns = ["highly_variable", "means", "dispersions", "dispersions_norm"]
     if lone is not None:
         table, columns = with_lone_spikes(table, lone, var.index), [*columns, "lone_spike"]
+    mark_kept(table, var.index, list(s.keep_genes))
     write_columns(var, table, columns)

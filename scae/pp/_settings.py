@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import CountsError
-from ._arguments import batches, need_flavor, need_key, need_lone_spikes, need_total, need_whole
+from ._arguments import batches, need_flavor, need_genes, need_key, need_lone_spikes, need_total, need_whole
 from ._calculate_qc_metrics import gene_weights, top_numbers
 
 
@@ -28,6 +28,7 @@ class Settings(NamedTuple):
     batch_key: str | None = None
     key_counts: str = "counts"
     lone_spikes: str = "keep"
+    keep_genes: Collection[str] = ()
 
     @property
     def one_pass(self) -> bool:
@@ -37,7 +38,7 @@ class Settings(NamedTuple):
     @property
     def options(self) -> dict[str, Any]:
         """Those of ``highly_variable_genes``."""
-        names = ("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes")
+        names = ("n_top_genes", "flavor", "batch_key", "key_counts", "lone_spikes", "keep_genes")
         return {name: getattr(self, name) for name in names}
 
     def checked(self, obs: pd.DataFrame, var: pd.DataFrame) -> Settings:
@@ -66,6 +67,7 @@ class Settings(NamedTuple):
             min_genes=need_whole("min_genes", self.min_genes, 0),
             min_cells=need_whole("min_cells", self.min_cells, 0),
             n_top_genes=need_whole("n_top_genes", self.n_top_genes, 1),
+            keep_genes=need_genes("keep_genes", self.keep_genes, var.index),
         )
 
 

@@ -62,7 +62,7 @@ def names() -> dict[str, str]:
 
 
 def find(name: str) -> Preset:
-    """A preset by name.
+    """A preset by name, in any case.
 
     Raises
     ------
@@ -71,9 +71,10 @@ def find(name: str) -> Preset:
 
     Examples
     --------
-    >>> find("scvi").spec.bottleneck.dim
+    >>> find("scVI").spec.bottleneck.dim
     10
     """
-    if name not in names():
+    known = {key.lower(): key for key in names()}
+    if name.lower() not in known:
         raise unknown("preset", name, names())
-    return _PRESETS[name][0]()
+    return _PRESETS[known[name.lower()]][0]()

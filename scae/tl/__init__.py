@@ -45,3 +45,7 @@ __all__ = [
     "score",
     "shift",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -26,7 +26,13 @@ from ._denoise import listed
 from ._fit import TRAINING, FitOptions, Model, preset_of, refuse_gene_selection
 from ._inputs import prepare, verify
 
-_REFIT = ("layer", "device", "random_state", "checkpoint")  # keywords allowed beside a fitted model, which is fitted anew
+_REFIT = (
+    "layer",
+    "device",
+    "random_state",
+    "checkpoint",
+    "progress",
+)  # keywords allowed beside a fitted model, which is fitted anew
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -157,7 +163,7 @@ def _inputs(
     adata: AnnData, model: Model, keys: DataKeys, names: list[str], ordered: bool
 ) -> tuple[DataSpec, CountMatrix, tuple[str, ...]]:
     """The modelled genes, the given ones among them, and their counts; and the given genes in the order of the model."""
-    x = verify(adata, keys)
+    keys, x = verify(adata, keys, remembered=isinstance(model, Autoencoder) and keys.layer == model.data.keys.layer)
     every = adata.var_names.astype(str)
     mask = every.isin(model.data.genes) if isinstance(model, Autoencoder) else gene_mask(adata, keys.mask_var)
     data, source = prepare(adata, x, replace(keys, mask_var=tuple((mask | every.isin(names)).tolist())), ordered=ordered)

@@ -136,7 +136,7 @@ def cross_validate(
     if options.checkpoint is not None:
         raise ConfigError("checkpoint is for one fit, and cross-validation makes many. Leave it out.")
     keys, start = options.keys, int(options.random_state)
-    x = verify(adata, keys)
+    keys, x = verify(adata, keys)
     data, source = prepare(adata, x, keys)
     var = adata.var.iloc[np.flatnonzero(gene_mask(adata, keys.mask_var))]
     counts = sp.csr_matrix((source.value, source.gene, source.indptr), (len(source), data.n_genes))

@@ -15,7 +15,8 @@ from ..errors import ConfigError, unknown
 from ..infer import CP10K, latent
 from ..model import Autoencoder
 from ._denoise import listed
-from ._fit import fitted, require_fitted, seed_of
+from ._fit import fitted, require_fitted
+from ._keywords import seed_of
 from ._predicted import check_kind, check_library_size, conditions, covariates_of, predicted
 from ._support import support
 

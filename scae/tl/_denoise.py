@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, unknown
+from ..checks import gene_mask
+from ..errors import ConfigError, MissingKeyError, unknown
 from ..infer import denoised
 from ..io.room import in_words, memory_available
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
@@ -22,6 +24,11 @@ from ._inputs import level_codes
 from ._kinds import AT_10K, POSTERIORS, check_kind, check_numbers
 from ._spike_ins import spike_in_cv2
 from ._writing import check_slots, note
+
+_TO_MODEL_MORE = (
+    "To model further genes, set them to True in adata.var['highly_variable'] (or pass keep_genes=[...] to scae.pp.recipe or "
+    "scae.pp.highly_variable_genes, --keep-genes to scae preprocess), and fit again."
+)
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -102,9 +109,14 @@ def denoise(
         likelihood does not have the ``kind``, the layer would be larger than the memory available, or the model is fitted
         already and nothing is drawn with ``random_state``.
     MissingKeyError
-        If a gene or a batch is unknown.
+        If a gene or a batch is unknown, or a gene is not modelled.
     ScaeError
         See :func:`scae.tl.embed`.
+
+    Warns
+    -----
+    UserWarning
+        If the layer has genes that are not modelled.
 
     References
     ----------
@@ -159,6 +171,9 @@ def denoise(
         getattr(adata, attribute)[name] = table
         batch_name = None if at_batch is None else str(at_batch)
         note(adata, fitted_model, f"{attribute}[{name!r}]", verb="denoise", **about, at_batch=batch_name)
+    if genes is None:
+        modelled = adata.var_names.astype(str).isin(fitted_model.data.genes)
+        _warn_of_others(int((~modelled).sum()), adata.n_vars, f"layers[{key_added!r}]")
     return fitted_model
 
 
@@ -172,7 +187,7 @@ def _filled(
     """The blocks as one layer, or as one table of the genes asked for; and a second one for the standard deviation."""
     n = 2 if with_sd else 1
     if genes is not None:
-        chosen = _positions(data, genes)
+        chosen = _positions(data.genes, genes)
         parts = [[block[:, chosen] for block in both[:n] if block is not None] for _, both in blocks]
         tables = (np.concatenate(part) for part in zip(*parts, strict=True))
         return [pd.DataFrame(table, index=adata.obs_names, columns=genes) for table in tables]
@@ -227,6 +242,10 @@ def _check_names(adata: AnnData, model: Model, genes: Sequence[str] | None, at_b
     for name in genes or ():
         if name not in adata.var_names and name not in known:
             raise unknown("gene", name, adata.var_names)
+    if genes is not None and isinstance(model, Autoencoder):
+        _positions(model.data.genes, genes)
+    elif genes is not None:
+        _positions(adata.var_names[gene_mask(adata, keys.mask_var)], genes)
     if at_batch is not None and not isinstance(model, Autoencoder):
         batch_key = keys.batch_key
         if batch_key is None:
@@ -235,15 +254,25 @@ def _check_names(adata: AnnData, model: Model, genes: Sequence[str] | None, at_b
             raise unknown("level of " + batch_key, at_batch, sorted(set(adata.obs[batch_key].astype(str))))
 
 
+def _warn_of_others(n: int, n_vars: int, place: str) -> None:
+    """Warn that genes are NaN because they are not modelled: plots of them stay empty."""
+    if n:
+        said = f"{n:,} of the {n_vars:,} genes are not modelled and are NaN in {place}"
+        warnings.warn(f"{said}. {_TO_MODEL_MORE}", UserWarning, stacklevel=3)
+
+
 def _batch_code(data: DataSpec, at_batch: str) -> int:
     if data.keys.batch_key is None:
         raise ConfigError(f"at_batch is {at_batch!r}, but the model was fitted without batch_key. Fit one with batch_key.")
     return int(level_codes([str(at_batch)], "at_batch", data.batches)[0])
 
 
-def _positions(data: DataSpec, genes: Sequence[str]) -> list[int]:
-    place = {name: i for i, name in enumerate(data.genes)}
-    for name in genes:
-        if name not in place:
-            raise unknown("gene", name, data.genes, hint="Only genes that the model was fitted to can be denoised.")
+def _positions(modelled: Sequence[str], genes: Sequence[str]) -> list[int]:
+    """Where genes, all of which are in ``adata``, are among those modelled."""
+    place = {name: i for i, name in enumerate(modelled)}
+    others = [name for name in genes if name not in place]
+    if others:
+        named = ", ".join(others[:20]) + (f" and {len(others) - 20} more" if len(others) > 20 else "")
+        said = f"{named} {'is' if len(others) == 1 else 'are'} in adata but not among the {len(place):,} genes that are modelled"
+        raise MissingKeyError(f"{said}. {_TO_MODEL_MORE}")
     return [place[name] for name in genes]

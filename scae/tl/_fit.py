@@ -19,7 +19,7 @@ from ..checkpoint import Checkpoints
 from ..checks import batches
 from ..dispersions import theta_factor
 from ..environment import environment, fingerprint
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, KindError, OutputError
 from ..infer import latent
 from ..keys import KEYWORDS, DataKeys, DataSpec, Keyword, read_keys, spelled_out
 from ..model import Autoencoder, ModelSpec
@@ -30,6 +30,7 @@ from ..presets import Preset
 from ..source import CountMatrix
 from ..train import fit as train
 from ._inputs import prepare, query, verify
+from ._keywords import seed_of, unexpected
 
 Model = str | Preset | ModelSpec | Autoencoder
 _HASHED = 4096  # cells, the first of those fitted to, whose latent is hashed: enough to tell two fits apart, and soon done
@@ -49,6 +50,12 @@ TRAINING: dict[str, Keyword] = {
         "folder in which the fit is saved every minute and when a signal ends it; the same call then goes on from there, and "
         "ends with the same bits as a fit that was never interrupted",
     ),
+    "progress": (
+        None,
+        "bool, optional",
+        "show a bar (True) or nothing (False); None for a bar on a terminal and in a notebook, and elsewhere a line in the log "
+        "``scae`` after every tenth of the steps",
+    ),
 }
 
 
@@ -61,6 +68,7 @@ class FitOptions:
     device: str = "auto"
     random_state: int = 0
     checkpoint: str | Path | None = None
+    progress: bool | None = None
 
     @classmethod
     def read(cls, keywords: Mapping[str, Any]) -> FitOptions:
@@ -68,37 +76,26 @@ class FitOptions:
 
         Raises
         ------
-        TypeError
-            If a keyword is unknown.
+        KindError
+            If a keyword is unknown (a ``TypeError``), or the plan is of another type.
         ConfigError
             If a value is not allowed.
         """
         for name in keywords:
             if name not in KEYWORDS and name not in TRAINING:
-                known = ", ".join([*KEYWORDS, *TRAINING])
-                raise TypeError(f"unexpected keyword argument {name!r}; the keywords of a fit are {known}.")
+                raise KindError(unexpected(name, keywords[name], [*KEYWORDS, *TRAINING]))
         plan, seed = keywords.get("plan"), keywords.get("random_state", 0)
         if plan is not None and not isinstance(plan, TrainPlan):
-            raise ConfigError(f"plan is a {type(plan).__name__}; allowed: a scae.TrainPlan, or None for the preset's.")
+            said = ", ".join(f"{k}={v!r}" for k, v in plan.items()) if isinstance(plan, dict) else "epochs=3"
+            raise KindError(f"plan is a {type(plan).__name__}; allowed: plan=scae.TrainPlan({said}), or None for the preset's.")
         seed_of(seed)
         folder = keywords.get("checkpoint")
         if folder is not None and not isinstance(folder, str | os.PathLike):
             raise ConfigError(f"checkpoint is {folder!r}; allowed: the path of a folder, or None.")
+        if not isinstance(keywords.get("progress"), bool | None):
+            raise ConfigError(f"progress is {keywords['progress']!r}; allowed: True, False, None.")
         training = {name: value for name, value in keywords.items() if name in TRAINING}
         return cls(read_keys({name: value for name, value in keywords.items() if name not in TRAINING}), **training)
-
-
-def seed_of(random_state: Any) -> int:
-    """A seed as an int.
-
-    Raises
-    ------
-    ConfigError
-        If it is no whole number, or out of range.
-    """
-    if not isinstance(random_state, int | np.integer) or isinstance(random_state, bool) or not 0 <= random_state < 2**63:
-        raise ConfigError(f"random_state is {random_state!r}; allowed: a whole number from 0 to 2**63 - 1.")
-    return int(random_state)
 
 
 @spelled_out(KEYWORDS | TRAINING)
@@ -116,7 +113,7 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
     Returns
     -------
     Autoencoder
-        The fitted model; ``model.fitted["history"]`` holds its losses, nats per cell.
+        The fitted model; ``model.history`` holds its losses, nats per cell.
 
     Raises
     ------
@@ -135,10 +132,8 @@ def fit(adata: AnnData, model: str | Preset | ModelSpec = "vae", **keywords: Any
     return fit_preset(adata, as_preset(model), FitOptions.read(keywords))[0]
 
 
-def fit_preset(
-    adata: AnnData, preset: Preset, options: FitOptions, progress: bool | None = None
-) -> tuple[Autoencoder, CountMatrix]:
-    """The fitted model, and the counts to which it was fitted; ``progress`` as in :func:`scae.train.fit`."""
+def fit_preset(adata: AnnData, preset: Preset, options: FitOptions) -> tuple[Autoencoder, CountMatrix]:
+    """The fitted model, and the counts to which it was fitted."""
     keys, needs = options.keys, preset.spec.needs
     if keys.label_key is not None and "labels" not in needs:
         raise ConfigError(
@@ -148,17 +143,17 @@ def fit_preset(
     plan, seed = options.plan or preset.plan, int(options.random_state)
     checkpoints = None if options.checkpoint is None else Checkpoints(_usable(Path(options.checkpoint)))
     rng = torch.Generator(resolve_device(options.device)).manual_seed(seed)
-    x = verify(adata, keys, fractions=takes_fractions(preset.spec))
+    keys, x = verify(adata, keys, fractions=takes_fractions(preset.spec))
     if _aligns_batches(preset.spec) and not takes_fractions(preset.spec):
         for finding in batches(adata, x, keys):
             warnings.warn(finding.message, UserWarning, stacklevel=3)
     data, source = prepare(adata, x, keys, ordered="order" in needs)
     if preset.genes is not None and data.n_genes > preset.n_genes:
-        names = _most_varied(preset.genes, preset.n_genes, data, source, rng, progress)
+        names = _most_varied(preset.genes, preset.n_genes, data, source, rng, options.progress)
         chosen = replace(keys, mask_var=tuple(np.isin(adata.var_names, names).tolist()))
         data, source = prepare(adata, x, chosen, ordered="order" in needs)
     model = Autoencoder(preset.spec, data, rng)
-    history = train(model, source, plan, rng, progress=progress, checkpoints=checkpoints)
+    history = train(model, source, plan, rng, progress=options.progress, checkpoints=checkpoints)
     model.fitted = {
         "plan": to_dict(plan),
         "history": asdict(history),
@@ -202,7 +197,7 @@ def _most_varied(
 
 
 def fitted(
-    adata: AnnData, model: Model, keywords: Mapping[str, Any], *, may_lack: bool = False, progress: bool | None = None
+    adata: AnnData, model: Model, keywords: Mapping[str, Any], *, may_lack: bool = False
 ) -> tuple[Autoencoder, CountMatrix]:
     """A fitted model (fitted here if it is not yet), and the counts of these cells for it.
 
@@ -213,24 +208,23 @@ def fitted(
     model : str, Preset, ModelSpec or Autoencoder
         The name of a preset, a preset, a specification or a fitted model.
     keywords : dict
-        Those of :func:`fit`; with a fitted model, only ``layer``.
+        Those of :func:`fit`; with a fitted model, only ``layer`` and ``progress``.
     may_lack : bool
         Accept cells without some of the model's genes, if the model was trained with hidden genes.
-    progress : bool, optional
-        As in :func:`scae.train.fit`.
     """
     options = FitOptions.read(keywords)
     if not isinstance(model, Autoencoder):
-        return fit_preset(adata, as_preset(model), options, progress)
-    refused = sorted(set(keywords) - {"layer"})
+        return fit_preset(adata, as_preset(model), options)
+    refused = sorted(set(keywords) - {"layer", "progress"})
     if refused:
         raise ConfigError(
             f"the model is fitted already and uses the options of its fit: {', '.join(refused)} cannot be changed. "
             "Only layer is allowed, for the layer that holds the counts of these cells."
         )
-    layer = model.data.keys.layer if options.keys.layer is None else options.keys.layer
-    keys = replace(model.data.keys, layer=layer, label_key=None)  # new cells need no labels
-    x = verify(adata, keys, fractions=takes_fractions(model.spec))
+    keys = replace(model.data.keys, label_key=None)  # new cells need no labels
+    if given := options.keys.layer:
+        keys = replace(keys, layer=given)
+    _, x = verify(adata, keys, fractions=takes_fractions(model.spec), remembered=given is None)
     return model, query(adata, x, model.data, may_lack=may_lack and model.input.takes_missing_genes)
 
 
@@ -293,4 +287,4 @@ def as_preset(model: Any) -> Preset:
     if isinstance(model, ModelSpec):
         return Preset(model, TrainPlan())
     allowed = "the name of a preset, a Preset, a ModelSpec or, where nothing is to be fitted, a fitted Autoencoder"
-    raise ConfigError(f"model is a {type(model).__name__}; allowed: {allowed}.")
+    raise KindError(f"model is a {type(model).__name__}; allowed: {allowed}.")

@@ -18,8 +18,9 @@ from ..infer import latent
 from ..model import Autoencoder
 from ..parts import inside
 from ._density import Density
-from ._fit import fitted, require_fitted, seed_of
+from ._fit import fitted, require_fitted
 from ._inputs import level_codes
+from ._keywords import seed_of
 from ._latents import check_count
 from ._predicted import check_library_size, conditions, covariates_of, predicted
 from ._support import support

@@ -12,20 +12,24 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..checks import examine, gene_mask
+from ..checks import examine, gene_mask, located
 from ..errors import CategoryError, ConfigError, GenesError
 from ..keys import DataKeys, DataSpec
 from ..source import CountMatrix
 from ._coordinates import genome_order
 
 
-def verify(adata: AnnData, keys: DataKeys, *, fractions: bool = False) -> Any:
-    """The matrix of counts, in memory; raises the errors and emits the warnings of :func:`scae.check`."""
+def verify(adata: AnnData, keys: DataKeys, *, fractions: bool = False, remembered: bool = False) -> tuple[DataKeys, Any]:
+    """The keys with the layer that is used, and the matrix of counts, in memory.
+
+    Raises the errors and emits the warnings of :func:`scae.check`; ``remembered`` as in :func:`scae.checks.located`.
+    """
+    keys, said = located(adata, keys, fractions=fractions, remembered=remembered)
     report, x = examine(adata, keys, fractions=fractions)
     report.raise_errors()
-    for message in report.warnings:
+    for message in [*([said] if said else []), *report.warnings]:
         warnings.warn(message, UserWarning, stacklevel=4)
-    return x
+    return keys, x
 
 
 def prepare(adata: AnnData, x: Any, keys: DataKeys, *, ordered: bool = False) -> tuple[DataSpec, CountMatrix]:

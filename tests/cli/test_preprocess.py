@@ -6,6 +6,7 @@ import json
 
 import anndata
 
+import scae
 from scae.cli import main
 
 
@@ -15,6 +16,9 @@ def test_preprocess_then_check(h5ad, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)
     ready = anndata.read_h5ad(out)
     assert ready.var["highly_variable"].sum() == 100
-    assert main(["check", str(out), "--layer", "counts"]) == 0
-    assert main(["check", str(out)]) == 3
-    assert "layer='counts'" in capsys.readouterr().out
+    assert main(["check", str(out)]) == 0
+    assert "layers['counts'] is used" in capsys.readouterr().out
+    model = tmp_path / "model.scae"
+    assert main(["fit", str(out), str(model), "--epochs", "1", "--min-steps", "2"]) == 0
+    assert "layers['counts'] is used" in capsys.readouterr().err
+    assert scae.load(model).data.keys.layer == "counts"

@@ -367,8 +367,16 @@ CONVERTED = [  # maker, name of the file, what the message calls it; the command
     (gz_h5ad, "a.h5ad.gz", "a compressed HDF5 file"),
     (gz_h5ad, "a.h5ad", "a compressed HDF5 file"),
 ]
+READ_DIRECTLY = [  # of these, the command line reads the counts as they are
+    *(
+        (maker, name)
+        for maker, name, _ in CONVERTED
+        if maker in (h5_10x, h5_10x_v2, folder_10x, folder_v2, folder_geo, folder_star)
+    ),
+    *((maker, name) for maker, name, _ in CONVERTED if maker in (csv, tsv)),
+    (loom, "a.loom"),
+]
 NAMED = [  # the same, and the command or advice
-    (loom, "a.loom", "a loom file", "anndata.io.read_loom('a.loom'); a.write_h5ad('a.h5ad')\""),
     (h5seurat, "a.h5seurat", "an h5Seurat file", "Rscript -e \"SeuratDisk::Convert('a.h5seurat', dest = 'h5ad')\""),
     (_holding(_RDS), "a.rds", "an R object", "Rscript -e \"zellkonverter::writeH5AD(readRDS('a.rds'), 'a.h5ad')\""),
     (_holding(_RDS, gzip.open), "a.h5ad", "an R object", "readRDS('a.h5ad'), 'a-converted.h5ad')\""),

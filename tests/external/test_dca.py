@@ -370,7 +370,7 @@ def test_threads_and_verbose_are_passed_on(cells, capsys, caplog):
     assert "step" not in capsys.readouterr().err
     loud = dca(cells, threads=2, verbose=True, return_model=True, **SHORT | {"epochs": 1})
     assert "step" in capsys.readouterr().err
-    assert "Autoencoder(200 genes" in caplog.text
+    assert "Autoencoder: 200 genes" in caplog.text
     assert same_weights(quiet, loud)
 
 

@@ -19,6 +19,9 @@ def test_cross_validation_draws_scores_bars_baselines_and_the_choice():
     }  # fmt: skip
     (bar,) = drawn["small"].lines[2][0].get_segments()
     np.testing.assert_allclose(bar[:, 0], [0.22, 0.32])
+    assert drawn["small"].lines[2][0].get_linewidths()[0] >= 2
+    caps = [line.get_xdata()[0] for line in drawn["small"].lines[1]]
+    np.testing.assert_allclose(caps, [0.22, 0.32])
     assert to_hex(drawn["small"].lines[0].get_color()).upper() == _figure.ORANGE
     assert drawn["bad"].lines[0].get_markerfacecolor() == "white"
     assert {line.get_label(): line.get_xdata()[0] for line in panel.lines if line.get_label() in ("PCA", "best")} == {

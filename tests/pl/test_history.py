@@ -25,6 +25,8 @@ def test_history_draws_every_loss(pbmc):
         }.items():
             assert np.array_equal(drawn[label], [[row["step"], row[name]] for row in rows])
         best = rows[model.fitted["history"]["best"]]
+        assert {panel.get_xlabel() for panel in (whole, parts)} == {"training step"}
+        assert (whole.get_ylabel(), parts.get_ylabel()) == ("loss (nats per cell)", "part of the loss (nats per cell)")
         assert drawn["kept"][0, 0] == best["step"]
         assert f"{best['epoch']:.3g}" in whole.get_title(loc="left")
         low, high = whole.get_ylim()

@@ -118,7 +118,7 @@ def test_genes_beside_the_mask_are_modelled(pbmc):
         (GENES, {"model": "atac"}, ConfigError, "not a distribution of molecules"),
         (GENES, {"model": "denoizer"}, MissingKeyError, "did you mean 'denoiser'"),
         (GENES, {"layer": "count"}, MissingKeyError, "did you mean 'counts'"),
-        (GENES, {"epochs": 3}, TypeError, "unexpected keyword"),
+        (GENES, {"epochs": 3}, TypeError, "belongs to the training plan"),
         (["CD3D", "none"], {}, CountsError, "genes without counts: 'none'"),
     ],
 )

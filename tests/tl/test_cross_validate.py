@@ -113,7 +113,7 @@ def test_the_record_survives_a_file(pbmc, tmp_path):
         (["denoiser"], {"train_share": 1.0}, ConfigError, "between 0 and 1"),
         (["denoiser"], {"n_splits": 0}, ConfigError, "n_splits is 0"),
         (["denoiser"], {"layer": "count"}, MissingKeyError, "did you mean 'counts'"),
-        (["denoiser"], {"epochs": 3}, TypeError, "unexpected keyword"),
+        (["denoiser"], {"epochs": 3}, TypeError, "belongs to the training plan"),
     ],
 )
 def test_what_is_not_allowed(specs, options, fault, said, pbmc):

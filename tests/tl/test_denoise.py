@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import anndata
 import numpy as np
@@ -196,3 +197,36 @@ def test_a_layer_larger_than_the_memory_is_refused_before_the_fit(pbmc, model, m
     scae.tl.denoise(pbmc[:, model.data.genes][:100].copy(), model)
     monkeypatch.setattr("scae.tl._denoise.memory_available", lambda: None)
     scae.tl.denoise(pbmc, model, key_added="whole")
+
+
+@pytest.fixture
+def marked(pbmc):
+    """Counts, all genes of which but three are marked as variable."""
+    pbmc.var["highly_variable"] = ~pbmc.var_names.isin(["CD3D", "LYZ", "NKG7"])
+    return pbmc
+
+
+def test_genes_that_are_not_modelled_are_counted_and_those_of_a_subset_are_not_missed(marked):
+    with pytest.warns(UserWarning, match="not modelled") as told:
+        fitted = scae.tl.denoise(marked, plan=QUICK)
+    said = [str(w.message) for w in told if "not modelled" in str(w.message)]
+    assert len(said) == 1
+    assert "3 of the 765 genes are not modelled and are NaN in layers['denoised']" in said[0]
+    assert "keep_genes" in said[0]
+    assert np.isnan(marked.layers["denoised"]).all(0).tolist() == (~marked.var["highly_variable"]).tolist()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*not modelled")
+        scae.tl.denoise(marked[:, list(fitted.data.genes)].copy(), fitted)
+        scae.tl.denoise(marked, fitted, genes=["CD79A"])
+
+
+def test_a_gene_that_is_there_but_not_modelled_is_not_called_unknown(marked, monkeypatch):
+    fitted = scae.tl.fit(marked, plan=QUICK)
+    monkeypatch.setattr("scae.tl._fit.train", lambda *_, **__: pytest.fail("a fit was started"))
+    for model in ("denoiser", fitted):
+        with pytest.raises(
+            MissingKeyError, match=r"^CD3D, LYZ are in adata but not among the 762 genes that are modelled\. To model"
+        ):
+            scae.tl.denoise(marked, model, genes=["CD3D", "CD79A", "LYZ"])
+    with pytest.raises(MissingKeyError, match="unknown gene 'CD3'"):
+        scae.tl.denoise(marked, fitted, genes=["CD3"])

@@ -102,7 +102,7 @@ def test_the_signature_and_the_help_list_every_keyword(verb):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"plan": {"epochs": 3}}, "plan is a dict; allowed: a scae.TrainPlan"),
+        ({"plan": {"epochs": 3}}, "plan is a dict; allowed: plan=scae.TrainPlan(epochs=3)"),
         ({"plan": "long"}, "plan is a str"),
         ({"random_state": -1}, "random_state is -1"),
         ({"random_state": 2**63}, "random_state is 9223372036854775808"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 
 import anndata
 import numpy as np
@@ -143,7 +144,7 @@ def test_size_factor_is_an_exposure_in_counts(pbmc):
     totals = np.asarray(pbmc.X.sum(1), np.float64).ravel()
     pbmc.obs["depth"] = totals / 1234.5
     keys = DataKeys(size_factor="depth")
-    _, source = prepare(pbmc, verify(pbmc, keys), keys)
+    _, source = prepare(pbmc, verify(pbmc, keys)[1], keys)
     np.testing.assert_allclose(source.library[:, 0], totals, rtol=1e-6)
     pbmc.obs["depth"] = np.where(np.arange(pbmc.n_obs) == 0, 3.0, 1.0)
     scae.tl.denoise(pbmc, plan=QUICK, size_factor="depth", n_samples=0)
@@ -197,3 +198,47 @@ def test_a_constant_covariate_is_zero_and_a_new_value_its_distance(value, pbmc):
     assert (source.continuous == 0).all()
     pbmc.obs["age"] = value + 2
     np.testing.assert_allclose(query(pbmc, pbmc.X, data).continuous, 2, rtol=1e-6)
+
+
+def test_every_verb_takes_the_counts_that_a_recipe_put_aside_and_records_it(pbmc):
+    del pbmc.layers["counts"]
+    scae.pp.recipe(pbmc, min_genes=1, n_top_genes=300)
+    with pytest.warns(UserWarning, match=r"X does not hold raw counts: layers\['counts'\] is used") as told:
+        model = scae.tl.embed(pbmc, plan=QUICK)
+    assert sum("is used" in str(w.message) for w in told) == 1
+    assert model.data.keys.layer == "counts"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*is used")
+        named = scae.tl.fit(pbmc, plan=QUICK, layer="counts")
+        scae.tl.denoise(pbmc, model)  # it remembers
+    assert same_weights(model, named)
+    with pytest.warns(UserWarning, match="is used"):
+        scae.tl.cross_validate(pbmc, ["vae"], n_splits=1, plan=QUICK)
+    with pytest.warns(UserWarning, match="is used"):
+        scae.tl.correlation(pbmc, ["CD3D", "LYZ"], n_samples=1, plan=QUICK)
+
+
+def test_a_fitted_model_takes_counts_in_x_where_its_layer_is_missing(pbmc):
+    pbmc.layers["umis"] = pbmc.layers.pop("counts")
+    fitted = scae.tl.fit(pbmc, plan=QUICK, layer="umis")
+    reference = embedded(pbmc, fitted)
+    del pbmc.layers["umis"]
+    with pytest.warns(UserWarning, match=r"there is no layers\['umis'\], to which the model was fitted: X is used"):
+        assert embedded(pbmc, fitted).tobytes() == reference.tobytes()
+    with pytest.raises(MissingKeyError, match="unknown layer 'umis'"):
+        scae.tl.embed(pbmc, fitted, layer="umis")
+    pbmc.X = np.log1p(pbmc.X.toarray())
+    with pytest.raises(MissingKeyError, match="unknown layer 'umis'"):
+        scae.tl.embed(pbmc, fitted)
+
+
+def test_a_model_fitted_to_x_takes_the_layer_of_a_normalised_query(pbmc, model, reference):
+    pbmc.X = np.log1p(pbmc.X.toarray())
+    with pytest.warns(UserWarning, match="is used"):
+        assert embedded(pbmc, model).tobytes() == reference.tobytes()
+
+
+def test_models_of_any_values_are_fitted_to_x_as_before(pbmc):
+    pbmc.X = np.log1p(pbmc.X.toarray())
+    spec = scae.ModelSpec(likelihood=scae.likelihoods.QuasiNB())
+    assert scae.tl.fit(pbmc, spec, plan=QUICK).data.keys.layer is None

@@ -36,7 +36,12 @@ merged = ad.concat(cells, join="inner", index_unique="-")
 if not merged.n_vars:
     raise SystemExit("the samples have no gene in common: are their gene names of the same kind?")
 merged.obs["sample"] = pd.Categorical(merged.obs["sample"], categories=list(cells))
-sc.pp.filter_genes(merged, min_cells=wanted.genes["min_cells"])
+keep = wanted.genes.get("keep", [])
+absent = [name for name in keep if name not in merged.var_names]
+if absent:
+    raise SystemExit(f"genes.keep names genes that are not in all samples: {', '.join(absent)}.")
+enough = sc.pp.filter_genes(merged, min_cells=wanted.genes["min_cells"], inplace=False)[0]
+merged = merged[:, enough | merged.var_names.isin(keep)].copy()
 
 ranked = merged.copy()
 if wanted.genes["flavor"] != "seurat_v3":  # seurat_v3 ranks genes by their counts
@@ -45,7 +50,7 @@ if wanted.genes["flavor"] != "seurat_v3":  # seurat_v3 ranks genes by their coun
 sc.pp.highly_variable_genes(
     ranked, n_top_genes=min(wanted.genes["n_top"], ranked.n_vars), flavor=wanted.genes["flavor"], batch_key=wanted.batch_key
 )
-merged.var["highly_variable"] = ranked.var["highly_variable"]
+merged.var["highly_variable"] = ranked.var["highly_variable"] | merged.var_names.isin(keep)
 merged.write_h5ad(snakemake.output.adata)
 
 pd.DataFrame(rows).to_csv(snakemake.output.table, sep="\t", index=False)
