@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from ..checks import gene_mask
+from ..checks import gene_mask, located
 from ..errors import ConfigError, MissingKeyError, unknown
 from ..infer import denoised
 from ..io.room import in_words, memory_available
@@ -149,7 +149,8 @@ def denoise(
     options = FitOptions.read(keywords)
     _check_names(adata, model, genes, at_batch, options.keys)
     keys = model.data.keys if isinstance(model, Autoencoder) and "layer" not in keywords else options.keys
-    cv2 = spike_in_cv2(adata, technical_cv2, keys.layer) if isinstance(technical_cv2, str) else float(technical_cv2)
+    of_spike_ins = isinstance(technical_cv2, str)
+    cv2 = spike_in_cv2(adata, technical_cv2, located(adata, keys)[0].layer) if of_spike_ins else float(technical_cv2)
     drawn = kind == "sample" or n_samples > 0
     of_draw = {"random_state"} if drawn and isinstance(model, Autoencoder) else set()  # otherwise it is that of the fit, too
     of_fit = {name: value for name, value in keywords.items() if name not in of_draw}

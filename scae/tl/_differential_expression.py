@@ -197,7 +197,7 @@ def _pairs(levels: list[str], groups: str | Sequence[str], reference: str) -> li
 
 def _cells(adata: AnnData, keys: DataKeys, code: Codes, replicate_key: str | None) -> _Cells:
     """The cells that have a group."""
-    counts = sp.csr_matrix(verify(adata, keys))
+    counts = sp.csr_matrix(verify(adata, keys)[1])
     obs, counts = adata.obs[code >= 0], counts[code >= 0].astype(np.float64)
     size = obs[keys.size_factor].to_numpy(np.float64) if keys.size_factor else np.asarray(counts.sum(1)).ravel()
     stratum = np.zeros(len(obs), np.int64)
