@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, uniform
 from ..parts import option, part
+from ..records import Affine
 from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
@@ -92,9 +93,9 @@ class AdditiveDecoder(Decoder):
         """The first layers' weights, without the zeros between a dimension and the units of other groups."""
         return self.up[0].weight.flatten(0, 1).T if len(self.up) else self._loadings()
 
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor | Affine]:
         hidden = self._hidden(z, rng).flatten(1)  # (cells, groups · width)
-        return {name: layer(hidden, design) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(hidden, design) for name, layer in self.readouts.items()}
 
     def terms(self, z: Tensor) -> Tensor:
         """Contribution of each group of latent dimensions to the mean's read-out, ``(cells, groups, genes)``."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..keys import DataSpec
 from ..layers import Dense, FirstLayer, Named, NormActDrop
-from ..records import Cells, Encoded, EncoderInput
+from ..records import Affine, Cells, Encoded, EncoderInput
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Decoder(nn.Module, ABC):
         self.readouts = Named(readouts)
 
     @abstractmethod
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Mapping[str, Tensor | Affine]:
         """Decode a latent.
 
         Parameters
@@ -106,8 +106,8 @@ class Decoder(nn.Module, ABC):
 
         Returns
         -------
-        dict[str, Tensor]
-            Raw parameters by name, ``(cells, genes)`` each.
+        Mapping[str, Tensor | Affine]
+            Raw parameters by name, ``(cells, genes)`` each, computed or as a linear function of a hidden layer.
         """
 
     def latent_weights(self) -> Tensor:
@@ -288,10 +288,10 @@ class FeedForwardDecoder(Decoder):
             raise ConfigError("the latent passes a norm and an activation before it is decoded. Set latent_block to False.")
         return self.up[0].weight if len(self.up) else self.loadings()
 
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor | Affine]:
         z = z if self.latent_block is None else self.latent_block(z, rng)
         for i, (layer, block) in enumerate(zip(self.up, self.blocks, strict=True)):
             out = block(layer(z, design), rng)  # (cells, width)
             z = out + z if self.residual and i and out.shape == z.shape else out
         own = {self.mean: self.loadings()}
-        return {name: layer(z, design, weight=own.get(name)) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(z, design, weight=own.get(name)) for name, layer in self.readouts.items()}

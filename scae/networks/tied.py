@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop
 from ..parts import option, part
+from ..records import Affine
 from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
@@ -105,9 +106,9 @@ class TiedDecoder(Decoder):
     def latent_weights(self) -> Tensor:
         return self.weights()[-1]
 
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor | Affine]:
         weights = self.weights()
         for layer, weight, block in zip(self.up, weights[:0:-1], self.blocks, strict=True):
             z = block(layer(z, design, weight=weight), rng)  # (cells, width)
         tied = {self.mean: weights[0]}  # (genes, width)
-        return {name: layer(z, design, weight=tied.get(name)) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(z, design, weight=tied.get(name)) for name, layer in self.readouts.items()}

@@ -1,0 +1,225 @@
+"""From raw read-outs to costs and gradients, a row at a time, so that all intermediate values stay in the fastest cache.
+
+Each kernel takes a range of rows, ``start`` to ``stop``, the CSR arrays ``indptr``, ``gene`` and ``value`` of the counts, and
+float32 matrices of read-outs ``(cells, genes)``, which it overwrites with the derivatives of the costs. It writes the negative
+log likelihood of each cell, in nats, to ``nll`` ``(cells,)``. As in :mod:`scae.kernels.losses`, all counts are first taken for
+zeros, here in float32; the entries of the stored counts are then overwritten with values computed in float64.
+
+``link`` is one of :data:`LINKS` and ``exposure`` ``(cells,)`` is what a share or a rate is multiplied by.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .jit import jit
+from .losses import FEW, bernoulli_present, nb_few, nb_many, poisson_count
+from .vector import exp, log1p, softplus
+
+LINKS = {"softmax": 0, "exp": 1, "softplus": 2}
+_EXP, _SOFTPLUS = LINKS["exp"], LINKS["softplus"]
+_LOW, _HIGH = np.float32(-30.0), np.float32(15.0)  # bounds of a read-out under the exp link
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+
+@jit(reorder=True, finite=True)
+def _greatest(x):
+    most = x[0]
+    for j in range(x.size):
+        most = x[j] if x[j] > most else most
+    return most
+
+
+@jit(reorder=True)
+def _total(x):
+    total = _ZERO
+    for j in range(x.size):
+        total += x[j]
+    return total
+
+
+@jit(reorder=True, contract=True)
+def _exp_less(raw, most, out):
+    """Write e^(raw − most), and return its sum."""
+    total = _ZERO
+    for j in range(raw.size):
+        e = exp(raw[j] - most)
+        out[j] = e
+        total += e
+    return total
+
+
+@jit(contract=True)
+def _means(link, raw, exposure, mu):
+    """Write the means of a row, and return what is to be added to a read-out, or to its log softplus, for log μ."""
+    log_exposure = math.log(exposure)
+    if link == _EXP:
+        offset = np.float32(log_exposure)
+        for j in range(raw.size):
+            x = _LOW if raw[j] < _LOW else raw[j]
+            mu[j] = exp((_HIGH if x > _HIGH else x) + offset)
+    elif link == _SOFTPLUS:
+        for j in range(raw.size):
+            mu[j] = softplus(raw[j])[0] * exposure
+    else:
+        most = _greatest(raw)
+        total = _exp_less(raw, most, mu)
+        factor = exposure / total
+        for j in range(raw.size):
+            mu[j] *= factor
+        return log_exposure - most - math.log(total)
+    return log_exposure
+
+
+@jit
+def _log_mean(link, raw, offset):
+    """Return log μ of one entry in float64."""
+    x = float(raw)
+    if link == _EXP:
+        x = min(max(x, -30.0), 15.0)
+    elif link == _SOFTPLUS and x >= -15.0:
+        x = math.log(max(x, 0.0) + math.log1p(math.exp(-abs(x))))
+    return x + offset
+
+
+@jit(reorder=True, contract=True)
+def _to_raw(link, raw, exposure, mu, slope):
+    """Overwrite the read-outs of a row with the slopes in them, from the slopes in log μ."""
+    if link == _EXP:
+        for j in range(raw.size):
+            raw[j] = slope[j] if _LOW <= raw[j] <= _HIGH else _ZERO
+    elif link == _SOFTPLUS:
+        for j in range(raw.size):
+            value, derivative = softplus(raw[j])
+            raw[j] = slope[j] * (derivative / value)
+    else:
+        by_share = _total(slope) / exposure
+        for j in range(raw.size):
+            raw[j] = slope[j] - mu[j] * by_share
+
+
+@jit(contract=True)
+def _nb_zeros(mu, theta, cost, slope, slope_theta):
+    """Write the costs of zeros under NB(μ, θ), and their slopes in log μ and log θ."""
+    for j in range(mu.size):
+        odds = mu[j] / theta[j]
+        weight = _ONE / (_ONE + odds)
+        c, s = theta[j] * log1p(odds, weight), mu[j] * weight
+        cost[j], slope[j], slope_theta[j] = c, s, c - s
+
+
+@jit
+def _nb_counts(gene, value, link, raw, offset, log_theta, theta, cost, slope, slope_theta):
+    """Overwrite the entries of the stored counts of a row."""
+    for k in range(gene.size):
+        j, x = gene[k], float(value[k])
+        if not x > 0:
+            continue
+        log_mu = _log_mean(link, raw[j], offset)
+        if x <= FEW and x == math.floor(x):
+            c, sm, st = nb_few(x, log_mu, float(theta[j]), float(cost[j]), float(slope[j]))
+        else:
+            c, sm, st = nb_many(x, log_mu, float(log_theta[j]))
+        cost[j], slope[j], slope_theta[j] = c, sm, st
+
+
+@jit
+def nb(start, stop, indptr, gene, value, nll, link, exposure, mean, log_theta, theta, slope_theta):
+    """Costs under NB(μ, θ).
+
+    ``log_theta`` and ``theta`` are ``(1, genes)`` or ``(cells, genes)``; the slopes in log θ are written to ``slope_theta``.
+    """
+    mu, cost, slope = np.empty((3, mean.shape[1]), np.float32)
+    for row in range(start, stop):
+        raw, slope_t, at = mean[row], slope_theta[row], slice(indptr[row], indptr[row + 1])
+        log_t, t = log_theta[min(row, len(theta) - 1)], theta[min(row, len(theta) - 1)]
+        offset = _means(link, raw, exposure[row], mu)
+        _nb_zeros(mu, t, cost, slope, slope_t)
+        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, cost, slope, slope_t)
+        nll[row] = _total(cost)
+        _to_raw(link, raw, exposure[row], mu, slope)
+
+
+@jit(contract=True)
+def _inflate(logit, cost, more, inflated, own):
+    """Write what zero inflation adds to the cost of a zero, the probability that a zero is an extra one, and σ(logit)."""
+    for j in range(logit.size):
+        without, sigma = softplus(logit[j])
+        within, posterior = softplus(logit[j] + cost[j])
+        more[j], inflated[j], own[j] = without - within, posterior, sigma
+
+
+@jit
+def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_theta, theta, slope_theta):
+    """Costs under ZINB(μ, θ, π); ``zero`` holds the logits of π, and the rest is as in :func:`nb`."""
+    mu, cost, slope, more, inflated, own = np.empty((6, mean.shape[1]), np.float32)
+    for row in range(start, stop):
+        raw, logit, slope_t, at = mean[row], zero[row], slope_theta[row], slice(indptr[row], indptr[row + 1])
+        log_t, t = log_theta[min(row, len(theta) - 1)], theta[min(row, len(theta) - 1)]
+        offset = _means(link, raw, exposure[row], mu)
+        _nb_zeros(mu, t, cost, slope, slope_t)
+        _inflate(logit, cost, more, inflated, own)
+        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, cost, slope, slope_t)
+        for k in range(indptr[row], indptr[row + 1]):
+            if value[k] > 0:
+                more[gene[k]], inflated[gene[k]] = softplus(logit[gene[k]])[0], _ZERO
+        nll[row] = _total(cost) + _total(more)
+        for j in range(raw.size):
+            counted = _ONE - inflated[j]
+            slope[j] *= counted
+            slope_t[j] *= counted
+            logit[j] = own[j] - inflated[j]
+        _to_raw(link, raw, exposure[row], mu, slope)
+
+
+@jit
+def poisson(start, stop, indptr, gene, value, nll, link, exposure, mean):
+    """Costs under Poisson(μ)."""
+    mu, cost, slope = np.empty((3, mean.shape[1]), np.float32)
+    for row in range(start, stop):
+        raw = mean[row]
+        offset = _means(link, raw, exposure[row], mu)
+        cost[:], slope[:] = mu, mu
+        for k in range(indptr[row], indptr[row + 1]):
+            j, x = gene[k], float(value[k])
+            if x > 0:
+                cost[j], slope[j] = poisson_count(x, _log_mean(link, raw[j], offset))
+        nll[row] = _total(cost)
+        _to_raw(link, raw, exposure[row], mu, slope)
+
+
+@jit
+def bernoulli(start, stop, indptr, gene, value, nll, logit):
+    """Costs of presence and absence, where σ(logit) is the probability of presence."""
+    cost, slope = np.empty((2, logit.shape[1]), np.float32)
+    for row in range(start, stop):
+        raw = logit[row]
+        for j in range(raw.size):
+            cost[j], slope[j] = softplus(raw[j])
+        for k in range(indptr[row], indptr[row + 1]):
+            if value[k] > 0:
+                cost[gene[k]], slope[gene[k]] = bernoulli_present(float(raw[gene[k]]))
+        nll[row] = _total(cost)
+        raw[:] = slope
+
+
+@jit
+def multinomial(start, stop, indptr, gene, value, nll, logit):
+    """Costs of the counts of a cell given their total."""
+    for row in range(start, stop):
+        raw, total, cost = logit[row], 0.0, 0.0
+        for k in range(indptr[row], indptr[row + 1]):
+            total += value[k]
+        most = _greatest(raw)
+        for k in range(indptr[row], indptr[row + 1]):
+            x = float(value[k])
+            cost -= x * (raw[gene[k]] - most) - math.lgamma(x + 1.0)
+        over = _exp_less(raw, most, raw)
+        nll[row] = cost + total * math.log(over) - math.lgamma(total + 1.0)
+        factor = np.float32(total) / over
+        for j in range(raw.size):
+            raw[j] *= factor
+        for k in range(indptr[row], indptr[row + 1]):
+            raw[gene[k]] -= value[k]
