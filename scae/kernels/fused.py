@@ -15,21 +15,20 @@ import math
 import numpy as np
 
 from .jit import jit
-from .losses import FEW, bernoulli_present, nb_few, nb_many, poisson_count
-from .vector import exp, log1p, softplus
+from .losses import FEW, LOG_FACTORIALS, nb_many, poisson_count
+from .vector import exp, greatest, log1p, log_of_double, softplus
 
 LINKS = {"softmax": 0, "exp": 1, "softplus": 2}
 _EXP, _SOFTPLUS = LINKS["exp"], LINKS["softplus"]
 _LOW, _HIGH = np.float32(-30.0), np.float32(15.0)  # bounds of a read-out under the exp link
+_FACTORIALS = tuple(float(math.factorial(x)) for x in range(int(FEW) + 1))
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-@jit(reorder=True, finite=True)
-def _greatest(x):
-    most = x[0]
-    for j in range(x.size):
-        most = x[j] if x[j] > most else most
-    return most
+@jit
+def _row(like):
+    """A new row of a matrix; rows of one new matrix would keep the compiler from using vector instructions."""
+    return np.empty(like.shape[1], np.float32)
 
 
 @jit(reorder=True)
@@ -64,7 +63,7 @@ def _means(link, raw, exposure, mu):
         for j in range(raw.size):
             mu[j] = softplus(raw[j])[0] * exposure
     else:
-        most = _greatest(raw)
+        most = greatest(raw)
         total = _exp_less(raw, most, mu)
         factor = exposure / total
         for j in range(raw.size):
@@ -74,13 +73,13 @@ def _means(link, raw, exposure, mu):
 
 
 @jit
-def _log_mean(link, raw, offset):
+def _log_mean(link, raw, mu, offset):
     """Return log μ of one entry in float64."""
     x = float(raw)
     if link == _EXP:
         x = min(max(x, -30.0), 15.0)
     elif link == _SOFTPLUS and x >= -15.0:
-        x = math.log(max(x, 0.0) + math.log1p(math.exp(-abs(x))))
+        return math.log(mu)
     return x + offset
 
 
@@ -110,16 +109,34 @@ def _nb_zeros(mu, theta, cost, slope, slope_theta):
         cost[j], slope[j], slope_theta[j] = c, s, c - s
 
 
+@jit(contract=True)
+def _nb_few(x, log_mu, mu, theta, cost, slope, slope_theta):
+    """Return what :func:`scae.kernels.losses.nb_few` does, to the accuracy of float32, from a zero's cost and slopes."""
+    weight = theta / (theta + mu)
+    cost += x * (cost / theta - log_mu)
+    slope, slope_theta = slope - x * weight, slope_theta + x * weight - 1.0
+    if x > 1.0:
+        ways, rise, inverse, k = _FACTORIALS[int(x)], 1.0, 0.0, 1.0  # the sum of 1 / (θ + k) is inverse / rise
+        while k < x:
+            inverse = inverse * (theta + k) + rise
+            rise *= theta + k
+            k += 1.0
+            ways *= theta
+        cost += log_of_double(ways / rise)
+        slope_theta -= theta * (inverse / rise)
+    return cost, slope, slope_theta
+
+
 @jit
-def _nb_counts(gene, value, link, raw, offset, log_theta, theta, cost, slope, slope_theta):
+def _nb_counts(gene, value, link, raw, offset, log_theta, theta, mu, cost, slope, slope_theta):
     """Overwrite the entries of the stored counts of a row."""
     for k in range(gene.size):
         j, x = gene[k], float(value[k])
         if not x > 0:
             continue
-        log_mu = _log_mean(link, raw[j], offset)
+        log_mu, t = _log_mean(link, raw[j], mu[j], offset), float(theta[j])
         if x <= FEW and x == math.floor(x):
-            c, sm, st = nb_few(x, log_mu, float(theta[j]), float(cost[j]), float(slope[j]))
+            c, sm, st = _nb_few(x, log_mu, float(mu[j]), t, float(cost[j]), float(slope[j]), float(slope_theta[j]))
         else:
             c, sm, st = nb_many(x, log_mu, float(log_theta[j]))
         cost[j], slope[j], slope_theta[j] = c, sm, st
@@ -131,13 +148,13 @@ def nb(start, stop, indptr, gene, value, nll, link, exposure, mean, log_theta, t
 
     ``log_theta`` and ``theta`` are ``(1, genes)`` or ``(cells, genes)``; the slopes in log θ are written to ``slope_theta``.
     """
-    mu, cost, slope = np.empty((3, mean.shape[1]), np.float32)
+    mu, cost, slope = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
         raw, slope_t, at = mean[row], slope_theta[row], slice(indptr[row], indptr[row + 1])
         log_t, t = log_theta[min(row, len(theta) - 1)], theta[min(row, len(theta) - 1)]
         offset = _means(link, raw, exposure[row], mu)
         _nb_zeros(mu, t, cost, slope, slope_t)
-        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, cost, slope, slope_t)
+        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, mu, cost, slope, slope_t)
         nll[row] = _total(cost)
         _to_raw(link, raw, exposure[row], mu, slope)
 
@@ -154,14 +171,15 @@ def _inflate(logit, cost, more, inflated, own):
 @jit
 def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_theta, theta, slope_theta):
     """Costs under ZINB(μ, θ, π); ``zero`` holds the logits of π, and the rest is as in :func:`nb`."""
-    mu, cost, slope, more, inflated, own = np.empty((6, mean.shape[1]), np.float32)
+    mu, cost, slope = _row(mean), _row(mean), _row(mean)
+    more, inflated, own = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
         raw, logit, slope_t, at = mean[row], zero[row], slope_theta[row], slice(indptr[row], indptr[row + 1])
         log_t, t = log_theta[min(row, len(theta) - 1)], theta[min(row, len(theta) - 1)]
         offset = _means(link, raw, exposure[row], mu)
         _nb_zeros(mu, t, cost, slope, slope_t)
         _inflate(logit, cost, more, inflated, own)
-        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, cost, slope, slope_t)
+        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, mu, cost, slope, slope_t)
         for k in range(indptr[row], indptr[row + 1]):
             if value[k] > 0:
                 more[gene[k]], inflated[gene[k]] = softplus(logit[gene[k]])[0], _ZERO
@@ -177,15 +195,21 @@ def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_
 @jit
 def poisson(start, stop, indptr, gene, value, nll, link, exposure, mean):
     """Costs under Poisson(μ)."""
-    mu, cost, slope = np.empty((3, mean.shape[1]), np.float32)
+    mu, cost, slope = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
         raw = mean[row]
         offset = _means(link, raw, exposure[row], mu)
         cost[:], slope[:] = mu, mu
         for k in range(indptr[row], indptr[row + 1]):
             j, x = gene[k], float(value[k])
-            if x > 0:
-                cost[j], slope[j] = poisson_count(x, _log_mean(link, raw[j], offset))
+            if not x > 0:
+                continue
+            log_mu = _log_mean(link, raw[j], mu[j], offset)
+            if x <= FEW and x == math.floor(x):
+                cost[j] = mu[j] - x * log_mu + LOG_FACTORIALS[int(x)]
+                slope[j] = mu[j] - x
+            else:
+                cost[j], slope[j] = poisson_count(x, log_mu)
         nll[row] = _total(cost)
         _to_raw(link, raw, exposure[row], mu, slope)
 
@@ -193,14 +217,15 @@ def poisson(start, stop, indptr, gene, value, nll, link, exposure, mean):
 @jit
 def bernoulli(start, stop, indptr, gene, value, nll, logit):
     """Costs of presence and absence, where σ(logit) is the probability of presence."""
-    cost, slope = np.empty((2, logit.shape[1]), np.float32)
+    cost, slope = _row(logit), _row(logit)
     for row in range(start, stop):
         raw = logit[row]
         for j in range(raw.size):
             cost[j], slope[j] = softplus(raw[j])
         for k in range(indptr[row], indptr[row + 1]):
             if value[k] > 0:
-                cost[gene[k]], slope[gene[k]] = bernoulli_present(float(raw[gene[k]]))
+                cost[gene[k]], absent = softplus(-raw[gene[k]])
+                slope[gene[k]] = -absent
         nll[row] = _total(cost)
         raw[:] = slope
 
@@ -212,10 +237,11 @@ def multinomial(start, stop, indptr, gene, value, nll, logit):
         raw, total, cost = logit[row], 0.0, 0.0
         for k in range(indptr[row], indptr[row + 1]):
             total += value[k]
-        most = _greatest(raw)
+        most = greatest(raw)
         for k in range(indptr[row], indptr[row + 1]):
             x = float(value[k])
-            cost -= x * (raw[gene[k]] - most) - math.lgamma(x + 1.0)
+            cost -= x * (raw[gene[k]] - most)
+            cost += LOG_FACTORIALS[int(x)] if x <= FEW and x == math.floor(x) else math.lgamma(x + 1.0)
         over = _exp_less(raw, most, raw)
         nll[row] = cost + total * math.log(over) - math.lgamma(total + 1.0)
         factor = np.float32(total) / over

@@ -9,9 +9,7 @@ from typing import Any
 import numba
 
 
-def jit(
-    function: Callable[..., Any] | None = None, *, reorder: bool = False, contract: bool = False, finite: bool = False
-) -> Callable[..., Any]:
+def jit(function: Callable[..., Any] | None = None, *, reorder: bool = False, contract: bool = False) -> Callable[..., Any]:
     """Compile a function with numba so that it releases the GIL; cache the machine code on disk.
 
     If neither the folder of the package nor the cache folder of the user is writable, the kernel is compiled once per process.
@@ -26,12 +24,10 @@ def jit(
         processor, but is the same in each run.
     contract : bool
         Allow the compiler to round a product and a sum once instead of twice. The same holds for the result.
-    finite : bool
-        Let the compiler assume that no value is NaN; the result is then arbitrary where one is.
     """
     if function is None:
-        return partial(jit, reorder=reorder, contract=contract, finite=finite)
-    asked = {"reassoc": reorder, "nsz": reorder, "contract": contract, "nnan": finite}
+        return partial(jit, reorder=reorder, contract=contract)
+    asked = {"reassoc": reorder, "nsz": reorder, "contract": contract}
     flags = {flag for flag, wanted in asked.items() if wanted}
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": flags or False}
     try:

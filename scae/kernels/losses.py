@@ -18,7 +18,7 @@ from .special import deviance_part, digamma_less_log, log1p_less, stirling_error
 FEW = 12.0  # up to this count, the sum over 0…x−1 is faster than the asymptotic form
 _LEAST = -690.0  # below this log μ, exp loses precision, and the cost of a count is computed as a straight line of slope −x
 _LOG_2PI = 1.8378770664093454836
-_LOG_FACTORIALS = tuple(math.lgamma(x + 1.0) for x in range(int(FEW) + 1))
+LOG_FACTORIALS = tuple(math.lgamma(x + 1.0) for x in range(int(FEW) + 1))
 
 
 @jit
@@ -94,17 +94,9 @@ def poisson_count(x, log_mu):
     eta = max(log_mu, _LEAST)
     mu = math.exp(eta)
     if x <= FEW and x == math.floor(x):
-        return mu - x * log_mu + _LOG_FACTORIALS[int(x)], mu - x
+        return mu - x * log_mu + LOG_FACTORIALS[int(x)], mu - x
     beyond = x * (eta - log_mu)
     return beyond + 0.5 * (_LOG_2PI + math.log(x)) + stirling_error(x) + deviance_part(x, mu, x - mu), mu - x
-
-
-@jit
-def bernoulli_present(logit):
-    """Return the cost of presence with a probability of this logit, and its slope."""
-    odds_against = math.exp(-abs(logit))
-    weight = 1.0 / (1.0 + odds_against)
-    return math.log1p(odds_against) + max(0.0, -logit), -odds_against * weight if logit > 0 else -weight
 
 
 @jit
@@ -137,7 +129,9 @@ def bernoulli_stored(start, stop, indptr, gene, value, logit, cost, slope):
         for k in range(indptr[row], indptr[row + 1]):
             j = gene[k]
             if value[k] > 0:
-                cost[row, j], slope[row, j] = bernoulli_present(float(logit[row, j]))
+                odds_against = math.exp(-abs(float(logit[row, j])))
+                cost[row, j] = math.log1p(odds_against) + max(0.0, -float(logit[row, j]))
+                slope[row, j] = -odds_against / (1.0 + odds_against) if logit[row, j] > 0 else -1.0 / (1.0 + odds_against)
 
 
 @jit

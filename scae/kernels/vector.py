@@ -15,7 +15,8 @@ _LEAST, _GREATEST = _f(-86.5), _f(88.0)  # beyond, the exponent would run into t
 _LOG2E, _LN2_HIGH, _LN2_LOW = _f(1.44269504088896341), _f(0.693359375), _f(-2.12194440e-4)
 _ROUND = _f(12582912.0)  # 1.5 · 2²³: added to a small number, it leaves the nearest whole number in the last bits
 _SQRT_HALF = _i(0x3F3504F3)
-_MANTISSA = _i(23)
+_SQRT_HALF_DOUBLE = 0x3FE6A09E667F3BCD
+_MANTISSA, _SIGN, _REST = _i(23), _i(31), _i(0x7FFFFFFF)
 _ZERO, _HALF, _ONE = _f(0.0), _f(0.5), _f(1.0)
 _E0, _E1, _E2, _E3, _E4, _E5 = (
     _f(c) for c in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
@@ -33,6 +34,18 @@ def _bits(x):
     return np.float32(x).view(np.int32)
 
 
+@jit
+def _order(x):
+    """Return whole numbers that are in the order of the float32 x, of which the largest can be found by vector instructions."""
+    bits = _bits(x)
+    return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN) & _REST))
+
+
+@jit
+def _order_back(bits):
+    return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN) & _REST)).view(np.float32)
+
+
 @jit(contract=True)
 def exp(x):
     """Return e^x for float32 x; beyond −86.5 and 88, that of the nearest of the two."""
@@ -47,14 +60,36 @@ def exp(x):
 
 
 @jit(contract=True)
+def _scaled_log(r, n):
+    """Return log((1 + r) · 2ⁿ) for r from √½ − 1 to √2 − 1."""
+    p = (((((((_L0 * r + _L1) * r + _L2) * r + _L3) * r + _L4) * r + _L5) * r + _L6) * r + _L7) * r + _L8
+    r2 = r * r
+    return (n * _LN2_LOW + (p * r2 * r - _HALF * r2)) + r + n * _LN2_HIGH
+
+
+@jit
 def log(x):
     """Return log x for normal float32 x > 0; anything for other x."""
     bits = _bits(x)
     e = np.int32(np.int32(bits - _SQRT_HALF) >> _MANTISSA)
-    r = np.int32(bits - np.int32(e << _MANTISSA)).view(np.float32) - _ONE  # from √½ − 1 to √2 − 1
-    p = (((((((_L0 * r + _L1) * r + _L2) * r + _L3) * r + _L4) * r + _L5) * r + _L6) * r + _L7) * r + _L8
-    n, r2 = np.float32(e), r * r
-    return (n * _LN2_LOW + (p * r2 * r - _HALF * r2)) + r + n * _LN2_HIGH
+    return _scaled_log(np.int32(bits - np.int32(e << _MANTISSA)).view(np.float32) - _ONE, np.float32(e))
+
+
+@jit
+def log_of_double(x):
+    """Return log x in float32 for normal float64 x > 0, which may be far beyond the range of float32."""
+    bits = np.float64(x).view(np.int64)
+    e = (bits - _SQRT_HALF_DOUBLE) >> 52
+    return _scaled_log(np.float32(np.int64(bits - (e << 52)).view(np.float64) - 1.0), np.float32(e))
+
+
+@jit(reorder=True)
+def greatest(x):
+    """Return the greatest entry of a float32 vector; NaN if there is one."""
+    most = _order(x[0])
+    for j in range(x.size):
+        most = max(most, _order(x[j]))
+    return _order_back(most)
 
 
 @jit
