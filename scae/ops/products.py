@@ -11,7 +11,8 @@ from torch import Tensor
 
 def product_transposed(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """``a @ b.T + bias``: ``(n, k)`` and ``(m, k)`` to ``(n, m)``. No gradients."""
-    if torch.backends.mkldnn.is_available() and a.device.type == "cpu" and a.dtype == torch.float32:
+    dense = a.device.type == "cpu" and a.dtype == torch.float32 and a.numel() and b.numel()
+    if dense and torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(a.detach(), b.detach(), bias, "none", [], "")
     return torch.nn.functional.linear(a.detach(), b.detach(), bias)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scae.keys import DataSpec
-from scae.networks import Covariates, Ends, Network
+from scae.networks import Covariates, Decoder, Ends, Network
+from scae.records import Affine
 
 
 def built(network: Network, data: DataSpec, readouts: tuple[str, ...], n_latent: int = 4) -> nn.ModuleList:
@@ -16,3 +17,9 @@ def built(network: Network, data: DataSpec, readouts: tuple[str, ...], n_latent:
     ends = Ends(n_latent, n_latent, readouts, data, covariates.width, rng)
     encoder = network.encoder(ends)
     return nn.ModuleList([encoder, network.decoder(ends, encoder), covariates]).double()
+
+
+def read_out(decoder: Decoder, z: Tensor, design: Tensor | None = None, name: str = "mean") -> Tensor:
+    """One read-out of a decoder ``(cells, genes)``, whether it comes computed or not."""
+    out = decoder(z, design, None)[name]
+    return out.value if isinstance(out, Affine) else out
