@@ -55,7 +55,7 @@ class Heads(nn.Module):
         self, z: Tensor, design: Tensor | None, observed: EncoderInput, cells: Cells, rng: torch.Generator | None, decoder: int
     ) -> dict[str, Tensor | Affine]:
         """Raw parameters by name: ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)``."""
-        raw = {**self.decoders[decoder](z, design, rng), **self.free_values(cells)}
+        raw = {**self.decoders[decoder].readouts_of(z, design, rng), **self.free_values(cells)}
         if self.of_cell:  # like an exposure that is counted, one that is learned is that of the cell as observed
             stats = self.cell_encoder(observed, design, None).stats  # (cells, parameters)
             raw |= dict(zip(self.of_cell, stats.split(1, dim=1), strict=True))

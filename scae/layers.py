@@ -92,6 +92,11 @@ class Dense(nn.Module):
         return Affine(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
 
 
+def computed(readouts: Mapping[str, Affine]) -> dict[str, Tensor]:
+    """Linear read-outs as matrices, ``(cells, genes)`` each."""
+    return {name: readout.value for name, readout in readouts.items()}
+
+
 class FirstLayer(nn.Module):
     """The first layer of an encoder: sparse counts times a weight ``(genes, width)``."""
 

@@ -5,7 +5,7 @@ float32 matrices of read-outs ``(cells, genes)``, which it overwrites with the d
 log likelihood of each cell, in nats, to ``nll`` ``(cells,)``. As in :mod:`scae.kernels.losses`, all counts are first taken for
 zeros, here in float32; the entries of the stored counts are then overwritten with values computed in float64.
 
-``link`` is one of :data:`LINKS` and ``exposure`` ``(cells,)`` is what a share or a rate is multiplied by.
+``means`` is a link, one of :data:`LINKS`, and an exposure ``(cells,)``, by which a share or a rate is multiplied.
 """
 
 from __future__ import annotations
@@ -128,8 +128,9 @@ def _nb_few(x, log_mu, mu, theta, cost, slope, slope_theta):
 
 
 @jit
-def _nb_counts(gene, value, link, raw, offset, log_theta, theta, mu, cost, slope, slope_theta):
-    """Overwrite the entries of the stored counts of a row."""
+def _nb_counts(gene, value, link, raw, offset, thetas, mu, cost, slope, slope_theta):
+    """Overwrite the entries of the stored counts of a row; ``thetas`` are log θ and θ."""
+    log_theta, theta = thetas
     for k in range(gene.size):
         j, x = gene[k], float(value[k])
         if not x > 0:
@@ -143,18 +144,19 @@ def _nb_counts(gene, value, link, raw, offset, log_theta, theta, mu, cost, slope
 
 
 @jit
-def nb(start, stop, indptr, gene, value, nll, link, exposure, mean, log_theta, theta, slope_theta):
+def nb(start, stop, indptr, gene, value, nll, means, mean, dispersion):
     """Costs under NB(μ, θ).
 
-    ``log_theta`` and ``theta`` are ``(1, genes)`` or ``(cells, genes)``; the slopes in log θ are written to ``slope_theta``.
+    ``dispersion`` is log θ and θ, each ``(1, genes)`` or ``(cells, genes)``, and a matrix for the slopes in log θ.
     """
+    (link, exposure), (log_theta, theta, slope_theta) = means, dispersion
     mu, cost, slope = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
         raw, slope_t, at = mean[row], slope_theta[row], slice(indptr[row], indptr[row + 1])
         log_t, t = log_theta[min(row, len(theta) - 1)], theta[min(row, len(theta) - 1)]
         offset = _means(link, raw, exposure[row], mu)
         _nb_zeros(mu, t, cost, slope, slope_t)
-        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, mu, cost, slope, slope_t)
+        _nb_counts(gene[at], value[at], link, raw, offset, (log_t, t), mu, cost, slope, slope_t)
         nll[row] = _total(cost)
         _to_raw(link, raw, exposure[row], mu, slope)
 
@@ -169,8 +171,9 @@ def _inflate(logit, cost, more, inflated, own):
 
 
 @jit
-def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_theta, theta, slope_theta):
+def zinb(start, stop, indptr, gene, value, nll, means, mean, zero, dispersion):
     """Costs under ZINB(μ, θ, π); ``zero`` holds the logits of π, and the rest is as in :func:`nb`."""
+    (link, exposure), (log_theta, theta, slope_theta) = means, dispersion
     mu, cost, slope = _row(mean), _row(mean), _row(mean)
     more, inflated, own = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
@@ -179,7 +182,7 @@ def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_
         offset = _means(link, raw, exposure[row], mu)
         _nb_zeros(mu, t, cost, slope, slope_t)
         _inflate(logit, cost, more, inflated, own)
-        _nb_counts(gene[at], value[at], link, raw, offset, log_t, t, mu, cost, slope, slope_t)
+        _nb_counts(gene[at], value[at], link, raw, offset, (log_t, t), mu, cost, slope, slope_t)
         for k in range(indptr[row], indptr[row + 1]):
             if value[k] > 0:
                 more[gene[k]], inflated[gene[k]] = softplus(logit[gene[k]])[0], _ZERO
@@ -193,8 +196,9 @@ def zinb(start, stop, indptr, gene, value, nll, link, exposure, mean, zero, log_
 
 
 @jit
-def poisson(start, stop, indptr, gene, value, nll, link, exposure, mean):
+def poisson(start, stop, indptr, gene, value, nll, means, mean):
     """Costs under Poisson(μ)."""
+    link, exposure = means
     mu, cost, slope = _row(mean), _row(mean), _row(mean)
     for row in range(start, stop):
         raw = mean[row]

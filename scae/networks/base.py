@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..keys import DataSpec
-from ..layers import Dense, FirstLayer, Named, NormActDrop
+from ..layers import Dense, FirstLayer, Named, NormActDrop, computed
 from ..records import Affine, Cells, Encoded, EncoderInput
 
 
@@ -92,8 +92,8 @@ class Decoder(nn.Module, ABC):
         self.readouts = Named(readouts)
 
     @abstractmethod
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Mapping[str, Tensor | Affine]:
-        """Decode a latent.
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        """Raw parameters by name, ``(cells, genes)`` each, of a latent.
 
         Parameters
         ----------
@@ -103,12 +103,11 @@ class Decoder(nn.Module, ABC):
             ``(cells, n_design)``, covariates; None sets them to zero.
         rng
             Source of dropout; None switches it off.
-
-        Returns
-        -------
-        Mapping[str, Tensor | Affine]
-            Raw parameters by name, ``(cells, genes)`` each, computed or as a linear function of a hidden layer.
         """
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Mapping[str, Tensor | Affine]:
+        """As :meth:`forward`, but read-outs that are linear in a hidden layer may be left to be computed by who needs them."""
+        return self(z, design, rng)
 
     def latent_weights(self) -> Tensor:
         """The decoder's first weight matrix ``(width, n_latent)``; without hidden layers, the mean's read-out weights.
@@ -288,7 +287,10 @@ class FeedForwardDecoder(Decoder):
             raise ConfigError("the latent passes a norm and an activation before it is decoded. Set latent_block to False.")
         return self.up[0].weight if len(self.up) else self.loadings()
 
-    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor | Affine]:
+    def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        return computed(self.readouts_of(z, design, rng))
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Affine]:
         z = z if self.latent_block is None else self.latent_block(z, rng)
         for i, (layer, block) in enumerate(zip(self.up, self.blocks, strict=True)):
             out = block(layer(z, design), rng)  # (cells, width)

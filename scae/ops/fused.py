@@ -75,15 +75,15 @@ def _apply(
     means: tuple[str, Tensor] | None = None,
     log_theta: Tensor | None = None,
 ) -> Tensor:
-    scalars = () if means is None else (kernels.LINKS[means[0]], means[1].detach().reshape(-1).numpy())
+    linked = () if means is None else ((kernels.LINKS[means[0]], means[1].detach().reshape(-1).numpy()),)
     parts = [(r.x, r.weight, r.bias) if isinstance(r, Affine) else (r, None, None) for r in raw]
-    return _Fused.apply(kernel, counts, scalars, log_theta, *(tensor for part in parts for tensor in part))
+    return _Fused.apply(kernel, counts, linked, log_theta, *(tensor for part in parts for tensor in part))
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, kernel: Callable[..., None], counts: Counts, scalars: tuple[Any, ...], log_theta: Tensor | None,
+        ctx: Any, kernel: Callable[..., None], counts: Counts, linked: tuple[Any, ...], log_theta: Tensor | None,
         *parts: Tensor | None,
     ) -> Tensor:  # fmt: skip
         xs, weights, biases = parts[::3], parts[1::3], parts[2::3]
@@ -96,8 +96,8 @@ class _Fused(torch.autograd.Function):
         if log_theta is not None:
             rows = torch.atleast_2d(log_theta.detach()).contiguous()
             dispersion = [rows, rows.exp(), torch.empty_like(slopes[0])]
-        dense = [t.numpy() for t in (*slopes, *dispersion)]
-        threads.run(kernel, len(counts), *arrays, *scalars, *dense, work=8 * slopes[0].numel())
+        thetas = (tuple(t.numpy() for t in dispersion),) if dispersion else ()
+        threads.run(kernel, len(counts), *arrays, *linked, *(t.numpy() for t in slopes), *thetas, work=8 * slopes[0].numel())
         ctx.per_gene = log_theta is not None and log_theta.dim() == 1
         ctx.save_for_backward(*slopes, *xs, *weights, *dispersion[2:])
         return nll

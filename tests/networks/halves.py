@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scae.keys import DataSpec
-from scae.networks import Covariates, Decoder, Ends, Network
-from scae.records import Affine
+from scae.networks import Covariates, Ends, Network
 
 
 def built(network: Network, data: DataSpec, readouts: tuple[str, ...], n_latent: int = 4) -> nn.ModuleList:
@@ -17,9 +16,3 @@ def built(network: Network, data: DataSpec, readouts: tuple[str, ...], n_latent:
     ends = Ends(n_latent, n_latent, readouts, data, covariates.width, rng)
     encoder = network.encoder(ends)
     return nn.ModuleList([encoder, network.decoder(ends, encoder), covariates]).double()
-
-
-def read_out(decoder: Decoder, z: Tensor, design: Tensor | None = None, name: str = "mean") -> Tensor:
-    """One read-out of a decoder ``(cells, genes)``, whether it comes computed or not."""
-    out = decoder(z, design, None)[name]
-    return out.value if isinstance(out, Affine) else out

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from halves import built, read_out
+from halves import built
 from helpers import cells_of, counts_like, data_of, matrix_of, small
 from torch.nn.functional import relu
 
@@ -47,7 +47,7 @@ def test_residual_layers_add_their_input(rng):
     x = relu(linear(decoder.up[0], z))
     for layer in list(decoder.up)[1:]:
         x = x + relu(linear(layer, x))
-    torch.testing.assert_close(read_out(decoder, z), linear(decoder.readouts["mean"], x))
+    torch.testing.assert_close(decoder(z, None, None)["mean"], linear(decoder.readouts["mean"], x))
 
 
 def test_layers_of_unequal_width_have_no_shortcut(rng):
@@ -67,7 +67,7 @@ def test_an_embedding_of_all_levels_apart_is_one_hot(network, rng):
         parts.load_state_dict({**parts.state_dict(), **state})
     z, other = (encoder(seen, covariates(cells), None).stats for encoder, _, covariates in (hot, embedded))
     torch.testing.assert_close(other, z)
-    torch.testing.assert_close(*(read_out(decoder, z, covariates(cells)) for _, decoder, covariates in (embedded, hot)))
+    torch.testing.assert_close(*(decoder(z, covariates(cells), None)["mean"] for _, decoder, covariates in (embedded, hot)))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,7 @@ def test_loadings_from_zero_up_only_ever_add(network, rng):
     assert (decoder.readouts["mean"].weight < 0).any(), "the raw weights do go below zero"
     assert (decoder.loadings() >= 0).all()
     z, more = torch.randn(7, 4, dtype=torch.float64), torch.rand(7, 4, dtype=torch.float64)
-    design = covariates(cells)
-    low, high = ({name: read_out(decoder, v, design, name) for name in ("mean", "zero")} for v in (z, z + more))
+    low, high = (decoder(v, covariates(cells), None) for v in (z, z + more))
     assert (high["mean"] >= low["mean"]).all()
     assert (high["zero"] < low["zero"]).any(), "only the mean's loadings are bound"
     torch.testing.assert_close(high["mean"] - low["mean"], more @ decoder.loadings().T)
@@ -108,7 +107,7 @@ def test_as_many_layers_share_their_weights_as_asked(tied):
     up = [*weights[:n], *own[::-1]]  # from the genes on
     z = torch.randn(7, 4, dtype=torch.float64)
     x = relu(relu(z @ up[2].T + decoder.up[0].bias) @ up[1].T + decoder.up[1].bias)
-    torch.testing.assert_close(read_out(decoder, z), x @ up[0].T + decoder.readouts["mean"].bias)
+    torch.testing.assert_close(decoder(z, None, None)["mean"], x @ up[0].T + decoder.readouts["mean"].bias)
 
 
 COLUMNS = [
@@ -122,11 +121,11 @@ def test_columns_of_the_latent_weights_carry_the_latent(network):
     """A dimension scaled up with its column scaled down: the same read-out."""
     _, decoder, _ = halves(network)
     z, factor = torch.randn(7, 4, dtype=torch.float64), torch.tensor([0.5, 2.0, 3.0, 0.1], dtype=torch.float64)
-    before = read_out(decoder, z)
+    before = decoder(z, None, None)["mean"]
     decoder.latent_weights().data.mul_(factor)
     if network == Linear(nonnegative=True):
         decoder.readouts["mean"].weight.data.mul_(factor)
-    torch.testing.assert_close(read_out(decoder, z / factor), before)
+    torch.testing.assert_close(decoder(z / factor, None, None)["mean"], before)
 
 
 def test_more_tied_layers_than_there_are_are_refused():
@@ -146,7 +145,7 @@ def test_terms_add_up_and_do_not_interact(size, rng):
         step = torch.zeros_like(z)
         for group in moved:
             step[:, group * size : (group + 1) * size] = by
-        return read_out(decoder, z + step, design)
+        return decoder(z + step, design, None)["mean"]
 
     torch.testing.assert_close(read(), decoder.terms(z).sum(1) + out.bias + design @ out.design.T)
     torch.testing.assert_close(read(0, 1) - read(1), read(0) - read())
