@@ -8,6 +8,18 @@ MOST = 200.0  # largest count that is drawn; for larger counts, (1 − p)^n coul
 
 
 @jit
+def _power(x, n):
+    """Return xⁿ for a whole n ≥ 1 by repeated squaring, which is faster than a power of any exponent."""
+    left, out = int(n), 1.0
+    while left:
+        if left & 1:
+            out *= x
+        x *= x
+        left >>= 1
+    return out
+
+
+@jit
 def binomial_draws(start, stop, count, share, uniform, out):
     """Draw from Binomial(count, share) by inversion of one uniform random number per draw.
 
@@ -34,7 +46,10 @@ def binomial_draws(start, stop, count, share, uniform, out):
         count_failures = p > 0.5  # the rarer outcome is counted, so that the first probability is at least 2⁻ⁿ
         if count_failures:
             p = 1.0 - p
-        odds, mass, k = p / (1.0 - p), (1.0 - p) ** n, 0.0
+        if n == 1.0:  # most counts
+            out[i] = (u >= 1.0 - p) != count_failures
+            continue
+        odds, mass, k = p / (1.0 - p), _power(1.0 - p, n), 0.0
         cumulative = mass
         while u >= cumulative and k < n:
             mass *= odds * (n - k) / (k + 1.0)
