@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import jit
+from .links import total_of
 from .vector import greatest, log1p
 
 _ONE, _LEAST = np.float32(1.0), np.float32(1e-12)
-
-
-@jit(reorder=True)
-def _total(x):
-    total = np.float32(0.0)
-    for k in range(x.size):
-        total += x[k]
-    return total
 
 
 @jit
@@ -41,7 +34,7 @@ def normalized(start, stop, indptr, value, target, log, unit_max, out):
         x, y = value[indptr[row] : indptr[row + 1]], out[indptr[row] : indptr[row + 1]]
         if x.size == 0:
             continue
-        factor = np.float32(target) / max(_total(x), _LEAST) if target > 0 else _ONE
+        factor = np.float32(target) / max(total_of(x), _LEAST) if target > 0 else _ONE
         if log:
             for k in range(x.size):
                 scaled = x[k] * factor

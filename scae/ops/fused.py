@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import threads
 from ..kernels import fused as kernels
+from ..kernels.links import LINKS
 from ..records import Affine, Counts
 from .products import product_transposed, transposed_product
 
@@ -34,7 +35,7 @@ def nb(mean: Raw, link: str, exposure: Tensor, log_theta: Tensor, counts: Counts
     mean
         Read-outs of the mean ``(cells, genes)``.
     link, exposure
-        How they become means, see :data:`scae.kernels.fused.LINKS`, at what exposure ``(cells, 1)``.
+        How they become means, see :data:`scae.kernels.links.LINKS`, at what exposure ``(cells, 1)``.
     log_theta
         ``(genes,)`` or ``(cells, genes)``, log of the inverse dispersion θ.
     counts
@@ -75,7 +76,7 @@ def _apply(
     means: tuple[str, Tensor] | None = None,
     log_theta: Tensor | None = None,
 ) -> Tensor:
-    linked = () if means is None else ((kernels.LINKS[means[0]], means[1].detach().reshape(-1).numpy()),)
+    linked = () if means is None else ((LINKS[means[0]], means[1].detach().reshape(-1).numpy()),)
     parts = [(r.x, r.weight, r.bias) if isinstance(r, Affine) else (r, None, None) for r in raw]
     return _Fused.apply(kernel, counts, linked, log_theta, *(tensor for part in parts for tensor in part))
 
