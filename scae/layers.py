@@ -166,4 +166,4 @@ class NormActDrop(nn.Module):
         if not self.training or self.dropout == 0 or rng is None:
             return x
         kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
-        return x * kept / (1 - self.dropout)
+        return x * kept.to(x.dtype).div_(1 - self.dropout)
