@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import threads
 from .errors import ConfigError
-from .kernels.thin import MOST, binomial_draws
+from .kernels import thin as kernels
 from .parts import option, part
 from .records import Counts, EncoderInput
 
@@ -78,9 +78,7 @@ class Thinning(Corruption):
 
     def __call__(self, counts: Counts, rng: torch.Generator) -> EncoderInput:
         drawn = torch.rand(len(counts), generator=rng, device=counts.value.device, dtype=counts.value.dtype)
-        keep = (self.low + (self.high - self.low) * drawn)[counts.cell]
-        whole = counts.value.floor()  # quasi-counts: the fractional part is multiplied by the share kept, its expectation
-        return EncoderInput(counts.with_value(binomial(whole, keep, rng) + (counts.value - whole) * keep))
+        return EncoderInput(counts.with_value(thinned(counts, self.low + (self.high - self.low) * drawn, rng)))
 
 
 @part("corruption", "gaussian")
@@ -113,28 +111,32 @@ class GeneDropout(Corruption):
         return EncoderInput(counts, hidden=torch.rand(counts.n_genes, generator=rng, device=counts.value.device) < self.share)
 
 
-def binomial(count: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
-    """Binomial draws.
+def thinned(counts: Counts, share: Tensor, rng: torch.Generator) -> Tensor:
+    """Binomial draws, with each cell's probability, from its counts.
 
     Parameters
     ----------
-    count
-        ``(n,)`` float, whole numbers of trials.
+    counts
+        The counts; the fractional part of quasi-counts is multiplied by the share, its expectation.
     share
-        ``(n,)``, probabilities of success.
+        ``(cells,)``, probabilities that a molecule is kept.
     rng
         Source of all random draws.
 
     Returns
     -------
     Tensor
-        ``(n,)``, whole numbers in the dtype of ``count``.
+        ``(nnz,)``, molecules kept.
     """
-    if count.device.type != "cpu":
-        return torch.binomial(count, share, generator=rng)
-    uniform, out = torch.rand(count.shape, generator=rng, dtype=count.dtype), torch.empty_like(count)
-    threads.run(binomial_draws, len(count), count.numpy(), share.numpy(), uniform.numpy(), out.numpy())
-    many = count > MOST
+    value = counts.value
+    if value.device.type != "cpu":
+        whole, share = value.floor(), share[counts.cell]
+        return torch.binomial(whole, share, generator=rng) + (value - whole) * share
+    uniform, out = torch.rand(value.shape, generator=rng, dtype=value.dtype), torch.empty_like(value)
+    arrays = (t.numpy() for t in (counts.indptr, value, share, uniform, out))
+    threads.run(kernels.thinned, len(counts), *arrays, work=value.shape[0])
+    many = value >= kernels.MOST + 1
     if many.any():
-        out[many] = torch.binomial(count[many], share[many], generator=rng)
+        whole, share = value[many].floor(), share[counts.cell[many]]
+        out[many] = torch.binomial(whole, share, generator=rng) + (value[many] - whole) * share
     return out

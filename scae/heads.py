@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .layers import Named, NormActDrop
 from .likelihoods.base import CELL, CELL_GENE, GENE_BATCH, SHARED, Likelihood
 from .networks.base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
-from .records import Cells, EncoderInput
+from .records import Affine, Cells, EncoderInput
 
 
 class Heads(nn.Module):
@@ -53,9 +53,9 @@ class Heads(nn.Module):
 
     def forward(
         self, z: Tensor, design: Tensor | None, observed: EncoderInput, cells: Cells, rng: torch.Generator | None, decoder: int
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | Affine]:
         """Raw parameters by name: ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)``."""
-        raw = self.decoders[decoder](z, design, rng) | self.free_values(cells)
+        raw = {**self.decoders[decoder].readouts_of(z, design, rng), **self.free_values(cells)}
         if self.of_cell:  # like an exposure that is counted, one that is learned is that of the cell as observed
             stats = self.cell_encoder(observed, design, None).stats  # (cells, parameters)
             raw |= dict(zip(self.of_cell, stats.split(1, dim=1), strict=True))

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, linear, relu, selu, silu, softplus
+from torch.nn.functional import batch_norm, elu, gelu, leaky_relu, relu, selu, silu, softplus
 
 from .ops.linear import sparse_linear
-from .records import EncoderInput
+from .records import Affine, EncoderInput
 
 _FUNCTIONS = (relu, leaky_relu, elu, selu, gelu, silu, softplus, torch.sigmoid, torch.tanh)
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {f.__name__: f for f in _FUNCTIONS}
@@ -82,10 +82,19 @@ class Dense(nn.Module):
         Tensor
             ``(cells, n_out)``.
         """
+        return self.affine(x, design, weight=weight).value
+
+    def affine(self, x: Tensor, design: Tensor | None = None, *, weight: Tensor | None = None) -> Affine:
+        """What :meth:`forward` computes, not yet computed."""
         weight = self.weight if weight is None else weight
         if self.design is None or design is None:
-            return linear(x, weight, self.bias)
-        return linear(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
+            return Affine(x, weight, self.bias)
+        return Affine(torch.cat([x, design], 1), torch.cat([weight, self.design], 1), self.bias)
+
+
+def computed(readouts: Mapping[str, Affine]) -> dict[str, Tensor]:
+    """Linear read-outs as matrices, ``(cells, genes)`` each."""
+    return {name: readout.value for name, readout in readouts.items()}
 
 
 class FirstLayer(nn.Module):
@@ -157,4 +166,4 @@ class NormActDrop(nn.Module):
         if not self.training or self.dropout == 0 or rng is None:
             return x
         kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
-        return x * kept / (1 - self.dropout)
+        return x * kept.to(x.dtype).div_(1 - self.dropout)

@@ -165,6 +165,30 @@ class EncoderInput:
         return dense if self.shift is None else dense - self.of_cell(self.shift)
 
 
+@dataclass(frozen=True)
+class Affine:
+    """Read-outs that are linear in a hidden layer, and are computed only where they are asked for.
+
+    Attributes
+    ----------
+    x
+        ``(cells, width)``.
+    weight
+        ``(genes, width)``.
+    bias
+        ``(genes,)``.
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    @cached_property
+    def value(self) -> Tensor:
+        """``(cells, genes)``."""
+        return nn.functional.linear(self.x, self.weight, self.bias)
+
+
 class GeneStatistics(NamedTuple):
     """What a model starts from: per gene, over the training cells, ``(genes,)`` each."""
 

@@ -115,7 +115,7 @@ class Run:
         source = self.hidden.rest if self.hidden is not None and step < self.search else self.source
         counts, cells = (record.to(self.rng.device) for record in source.take(rows))
         loss = self.model(counts, cells, self.rng, warmup=plan.kl_weight(step, self.planned), corrupt=True)
-        take_step(self.model, loss, self.optimizer, plan.clip, self._where())
+        take_step(loss, self.optimizer, plan.clip, self._where())
         self.model.after_step(loss, self.rng)
         self.weights.update(step)
         self.meter.add(loss)
@@ -220,7 +220,7 @@ class Run:
         self.history = History(**rest["history"])
 
 
-def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:
+def take_step(loss: Loss, optimizer: torch.optim.Optimizer, clip: float, where: str) -> None:
     """One step of the optimiser against the mean loss of a minibatch.
 
     Raises
@@ -232,9 +232,11 @@ def take_step(model: Autoencoder, loss: Loss, optimizer: torch.optim.Optimizer, 
     if not torch.isfinite(mean):
         bad = [name for name, part in loss.parts().items() if not torch.isfinite(part).all()]
         raise DivergenceError(f"the loss is not finite at {where}, in: {', '.join(bad)}.")
-    optimizer.zero_grad(set_to_none=True)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for weight in weights:
+        weight.grad = None
     mean.backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     if not torch.isfinite(norm):
         raise DivergenceError(f"the gradient is not finite at {where}.")

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from . import threads
+from .kernels.normalized import normalized
 from .keys import DataSpec
 from .parts import option, part
 from .records import Counts
@@ -103,6 +105,8 @@ class Normalized(Transform):
 
     def __call__(self, counts: Counts) -> Counts:
         value = counts.value
+        if value.device.type == "cpu" and value.dtype == torch.float32 and not value.requires_grad:
+            return counts.with_value(self._by_kernel(counts))
         if self.target_sum is not None:
             factor = float(self.target_sum) / counts.totals().clamp_min(1e-12)
             value = value * factor[counts.cell, 0]
@@ -111,6 +115,12 @@ class Normalized(Transform):
             largest = value.new_zeros(len(counts)).scatter_reduce(0, counts.cell, value, "amax").clamp_min(1e-12)
             value = value / largest[counts.cell]
         return counts.with_value(value)
+
+    def _by_kernel(self, counts: Counts) -> Tensor:
+        out, target = torch.empty_like(counts.value), 0.0 if self.target_sum is None else float(self.target_sum)
+        arrays = (counts.indptr.numpy(), counts.value.numpy(), target, self.log, self.unit_max, out.numpy())
+        threads.run(normalized, len(counts), *arrays, work=out.numel())
+        return out
 
     def inverse(self, value: Tensor, library: Tensor) -> Tensor:
         value = value.clamp_min(0)

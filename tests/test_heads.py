@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 import scae
 from scae.heads import Heads
-from scae.likelihoods import NB, Bernoulli, Likelihood
+from scae.likelihoods import NB, Bernoulli, Likelihood, Parameters
 from scae.likelihoods.base import CELL, CELL_GENE, GENE, GENE_BATCH, SHARED
 from scae.model import Autoencoder, ModelSpec
 from scae.networks import MLP, Ends, Tied
@@ -43,9 +43,9 @@ def heads_of(likelihood: Likelihood, network=MLP(hidden=(8,)), *, genes: int = 6
 
 def test_any_name_is_a_parameters_name(rng):
     heads, (counts, cells) = heads_of(OddNames()), cells_of(counts_like(rng, 5, 6), levels=2)
-    raw = heads(torch.randn(5, 3), None, EncoderInput(counts), cells, None, 0)
+    raw = Parameters(heads(torch.randn(5, 3), None, EncoderInput(counts), cells, None, 0), cells.library, 20.0)
     shapes = {"to": (5, 6), "type": (5, 6), "forward": (6,), "weight": (1,), "train": (5, 6), "eval": (5, 1)}
-    assert {name: tuple(value.shape) for name, value in raw.items()} == shapes
+    assert {name: tuple(raw[name].shape) for name in raw.raw} == shapes
     start = {name: torch.full((6,), float(i)) for i, name in enumerate(("to", "type", "forward", "train"))}
     heads.start(start)
     assert torch.equal(heads.decoders[0].readouts["type"].bias, start["type"])
@@ -68,7 +68,8 @@ def test_a_free_parameter_per_batch_is_each_cells_row(rng):
 def test_a_parameter_per_cell_is_of_the_cell_as_observed_not_of_the_latent(rng):
     heads, (counts, cells) = heads_of(Bernoulli(depth="learned")), cells_of(counts_like(rng, 5, 6), levels=2)
     seen = EncoderInput(counts)
-    one, two = (heads(z, None, seen, cells, None, 0) for z in torch.randn(2, 5, 3))
+    made = (heads(z, None, seen, cells, None, 0) for z in torch.randn(2, 5, 3))
+    one, two = (Parameters(raw, cells.library, 20.0) for raw in made)
     assert torch.equal(one["depth"], two["depth"])
     assert not torch.equal(one["mean"], two["mean"])
     other = heads(torch.zeros(5, 3), None, EncoderInput(counts.with_value(counts.value + 1)), cells, None, 0)

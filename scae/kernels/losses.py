@@ -15,9 +15,10 @@ import math
 from .jit import jit
 from .special import deviance_part, digamma_less_log, log1p_less, stirling_error
 
-_FEW = 12.0  # up to this count, the sum over 0…x−1 is faster than the asymptotic form
+FEW = 12.0  # up to this count, the sum over 0…x−1 is faster than the asymptotic form
 _LEAST = -690.0  # below this log μ, exp loses precision, and the cost of a count is computed as a straight line of slope −x
 _LOG_2PI = 1.8378770664093454836
+LOG_FACTORIALS = tuple(math.lgamma(x + 1.0) for x in range(int(FEW) + 1))
 
 
 @jit
@@ -80,11 +81,22 @@ def nb_stored(start, stop, indptr, gene, value, log_mu, log_theta, theta, cost, 
             if not x > 0:
                 continue
             eta = float(log_mu[row, j])
-            if x <= _FEW and x == math.floor(x):
+            if x <= FEW and x == math.floor(x):
                 c, sm, st = nb_few(x, eta, float(theta[theta_row, j]), float(cost[row, j]), float(slope_mu[row, j]))
             else:
                 c, sm, st = nb_many(x, eta, float(log_theta[theta_row, j]))
             cost[row, j], slope_mu[row, j], slope_theta[row, j] = c, sm, st
+
+
+@jit
+def poisson_count(x, log_mu):
+    """Return the cost of a count x > 0 under Poisson(μ), and its slope in log μ."""
+    eta = max(log_mu, _LEAST)
+    mu = math.exp(eta)
+    if x <= FEW and x == math.floor(x):
+        return mu - x * log_mu + LOG_FACTORIALS[int(x)], mu - x
+    beyond = x * (eta - log_mu)
+    return beyond + 0.5 * (_LOG_2PI + math.log(x)) + stirling_error(x) + deviance_part(x, mu, x - mu), mu - x
 
 
 @jit
@@ -94,10 +106,7 @@ def poisson_stored(start, stop, indptr, gene, value, log_mu, cost, slope):
         for k in range(indptr[row], indptr[row + 1]):
             j, x = gene[k], float(value[k])
             if x > 0:
-                eta = max(float(log_mu[row, j]), _LEAST)
-                mu, beyond = math.exp(eta), x * (eta - float(log_mu[row, j]))
-                cost[row, j] = beyond + 0.5 * (_LOG_2PI + math.log(x)) + stirling_error(x) + deviance_part(x, mu, x - mu)
-                slope[row, j] = mu - x
+                cost[row, j], slope[row, j] = poisson_count(x, float(log_mu[row, j]))
 
 
 @jit

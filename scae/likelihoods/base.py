@@ -14,7 +14,7 @@ from torch.nn.functional import log_softmax, softplus
 
 from ..errors import ConfigError
 from ..parts import of_kind
-from ..records import Counts, GeneStatistics
+from ..records import Affine, Counts, GeneStatistics
 from .posterior import GammaRates, Posterior, Seen, gamma_posterior
 
 GENE, CELL_GENE, SHARED = "gene", "cell×gene", "shared"
@@ -28,7 +28,8 @@ class Parameters:
     Attributes
     ----------
     raw
-        Parameters by name, ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)`` each, on the scale of the read-out layer.
+        Parameters by name, ``(cells, genes)``, ``(genes,)``, ``(cells, 1)`` or ``(1,)`` each, on the scale of the read-out layer;
+        ``p[name]`` computes a parameter that is a linear function of a hidden layer.
     library
         ``(cells, 1)``, library sizes, counts.
     unit
@@ -36,16 +37,21 @@ class Parameters:
         read-out; at others it is proportional to the library size.
     """
 
-    raw: Mapping[str, Tensor]
+    raw: Mapping[str, Tensor | Affine]
     library: Tensor
     unit: float
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.raw[name]
+        value = self.raw[name]
+        return value.value if isinstance(value, Affine) else value
+
+    def clamped_library(self) -> Tensor:
+        """Library size ``(cells, 1)``, so that a cell without counts has an expected count of almost zero."""
+        return self.library.clamp_min(1e-6)
 
     def log_library(self) -> Tensor:
-        """Log library size ``(cells, 1)``; clamped, so that a cell without counts has an expected count of almost zero."""
-        return self.library.clamp_min(1e-6).log()
+        """Log of the clamped library size, ``(cells, 1)``."""
+        return self.clamped_library().log()
 
     def log_exposure(self) -> Tensor:
         """Log of the library size relative to the median one, ``(cells, 1)``."""
@@ -163,9 +169,20 @@ class Likelihood(ABC):
 
 @dataclass(frozen=True)
 class Link:
-    """A link function: ``log_mean`` from read-out to log μ, ``start`` the read-out's starting value ``(genes,)``."""
+    """A link function.
+
+    Attributes
+    ----------
+    log_mean
+        From read-outs to log μ.
+    exposure
+        What a share or a rate is multiplied by, ``(cells, 1)``.
+    start
+        The read-outs' starting value ``(genes,)``.
+    """
 
     log_mean: Callable[[Tensor, Parameters], Tensor]
+    exposure: Callable[[Parameters], Tensor]
     start: Callable[[GeneStatistics], Tensor]
 
 
@@ -173,10 +190,16 @@ def _log_softplus(raw: Tensor) -> Tensor:
     return torch.where(raw < -15, raw, softplus(raw).clamp_min(1e-30).log())
 
 
+def _by_unit(p: Parameters) -> Tensor:
+    return p.clamped_library() / p.unit
+
+
 LINKS = {
-    "softmax": Link(lambda raw, p: log_softmax(raw, 1) + p.log_library(), lambda s: s.share.log()),
-    "exp": Link(lambda raw, p: raw.clamp(-30.0, 15.0) + p.log_exposure(), lambda s: s.mean.log()),
-    "softplus": Link(lambda raw, p: _log_softplus(raw) + p.log_exposure(), lambda s: s.mean + torch.log(-torch.expm1(-s.mean))),
+    "softmax": Link(lambda raw, p: log_softmax(raw, 1) + p.log_library(), Parameters.clamped_library, lambda s: s.share.log()),
+    "exp": Link(lambda raw, p: raw.clamp(-30.0, 15.0) + p.log_exposure(), _by_unit, lambda s: s.mean.log()),
+    "softplus": Link(
+        lambda raw, p: _log_softplus(raw) + p.log_exposure(), _by_unit, lambda s: s.mean + torch.log(-torch.expm1(-s.mean))
+    ),
 }
 
 

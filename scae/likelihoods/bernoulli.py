@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 
+from ..ops import fused
 from ..ops.bernoulli import bernoulli_nll, probability_nll
 from ..ops.poisson import presence_nll
 from ..parts import option, part
@@ -93,7 +94,7 @@ class Bernoulli(Likelihood):
         if self.depth == "library" and not self.bias:
             return presence_nll(self.log_rate(p), target)
         if self.depth == "none" and not self.bias:
-            return bernoulli_nll(p["mean"], target)
+            return fused.bernoulli(p.raw["mean"], target) if fused.takes(p.raw["mean"]) else bernoulli_nll(p["mean"], target)
         return probability_nll(self.log_p(p), target)
 
     def observed(self, target: Counts) -> Tensor:

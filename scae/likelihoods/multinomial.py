@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import log_softmax
 
+from ..ops import fused
 from ..ops.log_mean import mean_log1p
 from ..ops.multinomial import multinomial
 from ..parts import part
@@ -47,6 +48,8 @@ class Multinomial(Likelihood):
         return GammaRates(self.dist(p).mean)
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
+        if fused.takes(p.raw["mean"]):
+            return fused.multinomial(p.raw["mean"], target)
         logits = p["mean"]
         hit = target.value * logits[target.cell, target.gene] - torch.lgamma(target.value + 1)
         total = target.totals()[:, 0]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial
 
+from ..ops import fused
 from ..ops.log_mean import mean_log1p
 from ..ops.nb import nb_nll
 from ..parts import option, part
@@ -52,6 +53,8 @@ class NB(Likelihood):
         return GammaRates(self.mean(p), log_theta(p).exp())
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
+        if fused.takes(p.raw["mean"]):
+            return fused.nb(p.raw["mean"], self.link, LINKS[self.link].exposure(p), log_theta(p), target)
         return nb_nll(self.log_mean(p), log_theta(p), target)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.distributions import Poisson as TorchPoisson
 
+from ..ops import fused
 from ..ops.log_mean import mean_log1p
 from ..ops.poisson import poisson_nll
 from ..parts import option, part
@@ -46,4 +47,6 @@ class Poisson(Likelihood):
         return GammaRates(self.mean(p))
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
+        if fused.takes(p.raw["mean"]):
+            return fused.poisson(p.raw["mean"], self.link, LINKS[self.link].exposure(p), target)
         return poisson_nll(self.log_mean(p), target)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, NegativeBinomial, constraints
 from torch.nn.functional import logsigmoid
 
+from ..ops import fused
 from ..ops.log_mean import mean_log1p
 from ..ops.zinb import zinb_nll
 from ..parts import option, part
@@ -76,4 +77,6 @@ class ZINB(Likelihood):
         return GammaRates(LINKS[self.link].log_mean(p["mean"], p).exp(), log_theta(p).exp(), torch.sigmoid(-p["zero"]))
 
     def nll(self, p: Parameters, target: Counts) -> Tensor:
+        if fused.takes(p.raw["mean"], p.raw["zero"]):
+            return fused.zinb(p.raw["mean"], p.raw["zero"], self.link, LINKS[self.link].exposure(p), log_theta(p), target)
         return zinb_nll(LINKS[self.link].log_mean(p["mean"], p), log_theta(p), p["zero"], target)

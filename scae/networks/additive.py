@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, uniform
+from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, computed, uniform
 from ..parts import option, part
+from ..records import Affine
 from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
@@ -93,8 +94,11 @@ class AdditiveDecoder(Decoder):
         return self.up[0].weight.flatten(0, 1).T if len(self.up) else self._loadings()
 
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        return computed(self.readouts_of(z, design, rng))
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Affine]:
         hidden = self._hidden(z, rng).flatten(1)  # (cells, groups · width)
-        return {name: layer(hidden, design) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(hidden, design) for name, layer in self.readouts.items()}
 
     def terms(self, z: Tensor) -> Tensor:
         """Contribution of each group of latent dimensions to the mean's read-out, ``(cells, groups, genes)``."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..keys import DataSpec
-from ..layers import Dense, FirstLayer, Named, NormActDrop
-from ..records import Cells, Encoded, EncoderInput
+from ..layers import Dense, FirstLayer, Named, NormActDrop, computed
+from ..records import Affine, Cells, Encoded, EncoderInput
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
-        """Decode a latent.
+        """Raw parameters by name, ``(cells, genes)`` each, of a latent.
 
         Parameters
         ----------
@@ -103,12 +103,11 @@ class Decoder(nn.Module, ABC):
             ``(cells, n_design)``, covariates; None sets them to zero.
         rng
             Source of dropout; None switches it off.
-
-        Returns
-        -------
-        dict[str, Tensor]
-            Raw parameters by name, ``(cells, genes)`` each.
         """
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> Mapping[str, Tensor | Affine]:
+        """As :meth:`forward`, but read-outs that are linear in a hidden layer may be left to be computed by who needs them."""
+        return self(z, design, rng)
 
     def latent_weights(self) -> Tensor:
         """The decoder's first weight matrix ``(width, n_latent)``; without hidden layers, the mean's read-out weights.
@@ -289,9 +288,12 @@ class FeedForwardDecoder(Decoder):
         return self.up[0].weight if len(self.up) else self.loadings()
 
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        return computed(self.readouts_of(z, design, rng))
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Affine]:
         z = z if self.latent_block is None else self.latent_block(z, rng)
         for i, (layer, block) in enumerate(zip(self.up, self.blocks, strict=True)):
             out = block(layer(z, design), rng)  # (cells, width)
             z = out + z if self.residual and i and out.shape == z.shape else out
         own = {self.mean: self.loadings()}
-        return {name: layer(z, design, weight=own.get(name)) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(z, design, weight=own.get(name)) for name, layer in self.readouts.items()}

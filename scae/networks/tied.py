@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop
+from ..layers import ACTIVATIONS, NORMS, Dense, NormActDrop, computed
 from ..parts import option, part
+from ..records import Affine
 from .base import Decoder, Encoder, Ends, FeedForwardEncoder, Network
 
 
@@ -106,8 +107,11 @@ class TiedDecoder(Decoder):
         return self.weights()[-1]
 
     def forward(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Tensor]:
+        return computed(self.readouts_of(z, design, rng))
+
+    def readouts_of(self, z: Tensor, design: Tensor | None, rng: torch.Generator | None) -> dict[str, Affine]:
         weights = self.weights()
         for layer, weight, block in zip(self.up, weights[:0:-1], self.blocks, strict=True):
             z = block(layer(z, design, weight=weight), rng)  # (cells, width)
         tied = {self.mean: weights[0]}  # (genes, width)
-        return {name: layer(z, design, weight=tied.get(name)) for name, layer in self.readouts.items()}  # (cells, genes) each
+        return {name: layer.affine(z, design, weight=tied.get(name)) for name, layer in self.readouts.items()}

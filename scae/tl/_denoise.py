@@ -149,8 +149,8 @@ def denoise(
     options = FitOptions.read(keywords)
     _check_names(adata, model, genes, at_batch, options.keys)
     keys = model.data.keys if isinstance(model, Autoencoder) and "layer" not in keywords else options.keys
-    of_spike_ins = isinstance(technical_cv2, str)
-    cv2 = spike_in_cv2(adata, technical_cv2, located(adata, keys)[0].layer) if of_spike_ins else float(technical_cv2)
+    if isinstance(technical_cv2, str):
+        technical_cv2 = spike_in_cv2(adata, technical_cv2, located(adata, keys)[0].layer)
     drawn = kind == "sample" or n_samples > 0
     of_draw = {"random_state"} if drawn and isinstance(model, Autoencoder) else set()  # otherwise it is that of the fit, too
     of_fit = {name: value for name, value in keywords.items() if name not in of_draw}
@@ -160,14 +160,14 @@ def denoise(
     size = 1e4 if library_size is None and kind in AT_10K else library_size
     how: dict[str, Any] = {"library_size": size, "n_samples": n_samples, "seed": seed}
     if kind in POSTERIORS:
-        blocks = corrected(fitted_model, source, logged=kind != "posterior", technical_cv2=cv2, **how)
+        blocks = corrected(fitted_model, source, logged=kind != "posterior", technical_cv2=technical_cv2, **how)
     else:
         of_kind = "mean" if kind == "rate" else kind
         blocks = ((rows, (block, None)) for rows, block in denoised(fitted_model, source, kind=of_kind, batch=batch, **how))
     tables = _filled(adata, fitted_model.data, genes, blocks, with_sd)
     about = {"kind": kind, "library_size": None if size is None else float(size), "n_samples": int(n_samples)}  # plain, for JSON
     about |= {"random_state_of_draw": seed} if drawn else {}
-    about |= {"technical_cv2": cv2} if kind in POSTERIORS else {}
+    about |= {"technical_cv2": float(technical_cv2)} if kind in POSTERIORS else {}
     for table, name in zip(tables, names.values(), strict=True):
         getattr(adata, attribute)[name] = table
         batch_name = None if at_batch is None else str(at_batch)
