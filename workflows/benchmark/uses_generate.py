@@ -1,4 +1,4 @@
-"""Generated and moved cells beside real ones: ``python uses_generate.py DATA_FOLDER``, rows for docs/uses.md on stdout.
+"""Generated and moved cells beside real ones: ``python uses_generate.py DATA_FOLDER``, rows for docs/predicting.md on stdout.
 
 DATA_FOLDER holds h5ad files of raw counts with ``obs["cell_type"]``; that of ``--treated`` has ``obs["batch"]`` with the levels
 CTRL and STIM. Progress goes to stderr; ``--sets`` and ``--parts`` choose what to do.
