@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ..model import Autoencoder
 from ..source import CountMatrix
 from ..tl._decoys import decoys
 from ..tl._fit import fitted, preset_of
+from ..written import record_of
 from ._figure import BLUE, GREY, ORANGE, beside, drawing
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def denoising(
     model : Autoencoder
         The fitted model that wrote the layer.
     layer : str
-        The layer that :func:`scae.tl.denoise` wrote (with ``kind`` ``"mean"`` or ``"rate"``).
+        The layer that :func:`scae.tl.denoise` wrote with ``kind`` ``"mean"``, ``"rate"`` or ``"posterior"``. The permuted genes
+        are denoised in the same way.
     n_permutations : int
         Number of copies per gene; the null distribution has ``n_permutations``² correlations.
     random_state : int
@@ -97,7 +100,9 @@ def denoising(
     with drawing(4, ax, show=show, save=save, size=(3.3, 3.3)) as panels:
         source = fitted(adata, model, {})[1]
         raw, clean = _raw(source, model, (x, y)), _clean(adata, layer, model, (x, y))
-        one, two = decoys(adata, model.data, source, preset_of(model), (x, y), n_permutations, seed=random_state)
+        kind = json.loads(record_of(adata).get("written", {}).get(f"layers[{layer!r}]", "{}")).get("kind")
+        how = {"seed": random_state, "posterior": kind == "posterior"}
+        one, two = decoys(adata, model.data, source, preset_of(model), (x, y), n_permutations, **how)
         null = np.array([correlation(a, b) for a in one.T for b in two.T])
         typical = int(np.argmin(np.abs(np.abs(null) - np.median(np.abs(null)))))
         pair = np.stack([one[:, typical // n_permutations], two[:, typical % n_permutations]], 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..infer import denoised
 from ..keys import DataSpec
 from ..model import Autoencoder
+from ..posterior import corrected
 from ..presets import Preset
 from ..source import CountMatrix
 from ._fit import FitOptions, fit_preset
@@ -81,13 +82,23 @@ def with_copies(
 
 
 def decoys(
-    adata: AnnData, data: DataSpec, source: CountMatrix, preset: Preset, genes: tuple[str, str], n: int, *, seed: int
+    adata: AnnData,
+    data: DataSpec,
+    source: CountMatrix,
+    preset: Preset,
+    genes: tuple[str, str],
+    n: int,
+    *,
+    seed: int,
+    posterior: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Denoised permuted copies of two genes, ``(cells, n)`` each: log1p of expected counts per 10⁴.
 
-    Any correlation between the copies of one and of the other comes from the model. For the parameters, see :func:`with_copies`.
+    Any correlation between the copies of one and of the other comes from the model. With ``posterior``, the expected counts are
+    those given the copies' own counts. For the other parameters, see :func:`with_copies`.
     """
     model, again = with_copies(adata, data, source, preset, genes, n, FitOptions(data.keys, random_state=seed))
-    rates = np.concatenate([block[:, data.n_genes :] for _, block in denoised(model, again, kind="rate", library_size=1e4)])
-    logged = np.log1p(rates.astype(np.float64))
+    given = (mean for _, (mean, _) in corrected(model, again, library_size=1e4))
+    blocks = given if posterior else (mean for _, mean in denoised(model, again, library_size=1e4))
+    logged = np.log1p(np.concatenate([block[:, data.n_genes :] for block in blocks]).astype(np.float64))
     return logged[:, :n], logged[:, n:]

@@ -26,3 +26,13 @@ def test_denoising_draws_the_genes_and_the_null(pbmc, model):
     assert list(pbmc.layers) == ["counts", "denoised"]
     again = scae.pl.denoising(pbmc, "CD3D", "LYZ", model, n_permutations=3, show=False)
     assert np.array_equal(points(again[2]), points(axes[2]))
+
+
+def test_permuted_genes_are_denoised_as_the_layer_was(pbmc, model):
+    """With the posterior, the copies keep a part of their own counts, so that fewer of their correlations are invented."""
+    scae.tl.denoise(pbmc, model)
+    scae.tl.denoise(pbmc, model, kind="posterior", key_added="cell")
+    mean = scae.pl.denoising(pbmc, "CD3D", "LYZ", model, n_permutations=3, show=False)
+    cell = scae.pl.denoising(pbmc, "CD3D", "LYZ", model, layer="cell", n_permutations=3, show=False)
+    assert np.array_equal(points(mean[0]), points(cell[0]))
+    assert points(cell[2]).var(0).min() > points(mean[2]).var(0).max()

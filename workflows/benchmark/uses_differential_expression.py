@@ -1,6 +1,6 @@
 """Differential expression by scae and by scanpy, against the truth: ``python uses_differential_expression.py DATA_FOLDER``.
 
-Prints a section of docs/predicting.md. DATA_FOLDER holds h5ad files of raw counts with ``obs["cell_type"]``. Counts with known fold
+Prints a section of docs/predicting.md. DATA_FOLDER holds h5ad files of counts with ``obs["cell_type"]``. Counts with known fold
 changes are drawn from a model that is fitted to them. Progress goes to stderr; ``--sets``, ``--seeds`` and ``--parts`` choose.
 """
 
