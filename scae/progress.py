@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from importlib.util import find_spec
 from types import TracebackType
 
 from .history import Meter
@@ -61,7 +62,9 @@ class Progress:
 
 
 def _in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel, whose output is no terminal but can show a bar."""
+    """Whether this runs in a Jupyter kernel that can show a bar: without ipywidgets, each step of one would stay on the page."""
+    if find_spec("ipywidgets") is None:
+        return False
     kernel = sys.modules.get("ipykernel.zmqshell")
     shell = sys.modules["IPython"].get_ipython() if kernel is not None and "IPython" in sys.modules else None
     return kernel is not None and isinstance(shell, kernel.ZMQInteractiveShell)

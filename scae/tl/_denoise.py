@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..io.room import in_words, memory_available
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..model import Autoencoder
 from ..posterior import corrected
+from ..source import CountMatrix
 from ._fit import TRAINING, FitOptions, Model, fitted, spec_of
 from ._inputs import level_codes
 from ._kinds import AT_10K, POSTERIORS, check_kind, check_numbers
@@ -159,11 +160,7 @@ def denoise(
     seed = int(options.random_state if "random_state" in keywords else fitted_model.fitted.get("random_state", 0))
     size = 1e4 if library_size is None and kind in AT_10K else library_size
     how: dict[str, Any] = {"library_size": size, "n_samples": n_samples, "seed": seed}
-    if kind in POSTERIORS:
-        blocks = corrected(fitted_model, source, logged=kind != "posterior", technical_cv2=technical_cv2, **how)
-    else:
-        of_kind = "mean" if kind == "rate" else kind
-        blocks = ((rows, (block, None)) for rows, block in denoised(fitted_model, source, kind=of_kind, batch=batch, **how))
+    blocks = _blocks(fitted_model, source, kind, float(technical_cv2), batch, how)
     tables = _filled(adata, fitted_model.data, genes, blocks, with_sd)
     about = {"kind": kind, "library_size": None if size is None else float(size), "n_samples": int(n_samples)}  # plain, for JSON
     about |= {"random_state_of_draw": seed} if drawn else {}
@@ -176,6 +173,18 @@ def denoise(
         modelled = adata.var_names.astype(str).isin(fitted_model.data.genes)
         _warn_of_others(int((~modelled).sum()), adata.n_vars, f"layers[{key_added!r}]")
     return fitted_model
+
+
+def _blocks(
+    model: Autoencoder, source: CountMatrix, kind: str, technical_cv2: float, batch: int | None, how: dict[str, Any]
+) -> Iterator[tuple[slice, tuple[NDArray[np.float32], NDArray[np.float32] | None]]]:
+    """Values of a kind and, for a posterior, their standard deviation, some cells at a time."""
+    if kind in POSTERIORS:
+        yield from corrected(model, source, logged=kind != "posterior", technical_cv2=technical_cv2, **how)
+        return
+    of_kind = "mean" if kind == "rate" else kind
+    for rows, block in denoised(model, source, kind=of_kind, batch=batch, **how):
+        yield rows, (block, None)
 
 
 def _filled(
