@@ -203,23 +203,22 @@ def table(rows: pd.DataFrame) -> str:
     """Means over splits ± standard error, methods × data sets; then the truths."""
     by = rows.groupby(["method", "data"], sort=False)["molecules"]
     mean, se = by.mean().unstack(), (by.std() / np.sqrt(by.size())).unstack()
-    shown = mean.round(3).astype(str) + np.where(se.notna(), " ± " + se.round(3).astype(str), "")
-    shown = shown.where(mean.notna(), "–").replace(r"\b0\.", ".", regex=True)
-    shown["mean"] = (
-        mean.mean(axis=1)
-        .where(mean.notna().all(axis=1))
-        .map(lambda value: "–" if np.isnan(value) else f"{value:.3f}")
-        .str.replace("0.", ".", n=1)
-    )
+    shown = mean.map(short) + np.where(se.notna(), " ± " + se.map(short), "")
+    shown["mean"] = mean.mean(axis=1).where(mean.notna().all(axis=1)).map(short)
     parts = ["Held-out molecules, deviance explained (± standard error over splits):", markdown(shown)]
     truths = [name for name in ("coverage", "replicates", "proteins", "proteins_within") if name in rows]
     if truths:
         of_truths = rows.groupby("method", sort=False)[truths].mean().dropna(how="all")
         parts += [
             "Coverage of 90 % posterior predictive intervals, and truths beside molecules:",
-            markdown(of_truths.map(lambda value: "–" if np.isnan(value) else f"{value:.3f}")),
+            markdown(of_truths.map(short)),
         ]
     return "\n\n".join(parts)
+
+
+def short(value: float) -> str:
+    """Three digits after the point."""
+    return "–" if np.isnan(value) else f"{value:.3f}".replace("0.", ".", 1).replace("-", "−")
 
 
 def markdown(frame: pd.DataFrame) -> str:
