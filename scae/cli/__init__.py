@@ -120,7 +120,7 @@ def _meant(word: str, known: Iterable[str]) -> str:
     """The names that a word may have been meant to be, as words of a message."""
     close = [name for name in known if name.startswith(word) and len(word) > 2]
     close = close or difflib.get_close_matches(word, list(known), 3)
-    return f": did you mean {' or '.join(close[:3])}?" if close else ""
+    return f" (did you mean {' or '.join(close[:3])}?)" if close else ""
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -23,6 +23,8 @@ from ._writing import check_slots, note
 def dispersion(adata: AnnData, model: Autoencoder, *, key_added: str = "dispersion", overwrite: bool = False) -> None:
     """Write the fitted inverse dispersion θ to ``var``, ``varm`` (per batch) or ``obsm`` (per cell); the variance is μ + μ²/θ.
 
+    This is the θ of the likelihood. The posterior of :func:`scae.tl.denoise` multiplies it by ``model.fitted["theta_factor"]``.
+
     Parameters
     ----------
     adata : AnnData

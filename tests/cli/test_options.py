@@ -46,11 +46,11 @@ def test_the_short_help_fits_on_two_screens_and_gives_values_with_their_defaults
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["emebd", "a", "b"], "scae: there is no command emebd: did you mean embed?"),
+        (["emebd", "a", "b"], "scae: there is no command emebd (did you mean embed?)"),
         (["zzz"], "scae: there is no command zzz; allowed: check, fit, "),
-        (["embed", "a", "b", "--lay", "x"], "scae embed: there is no option --lay: did you mean --layer?"),
-        (["embed", "a", "b", "--bacth-key=x"], "scae embed: there is no option --bacth-key: did you mean --batch-key"),
-        (["--quiett", "check", "a"], "scae check: there is no option --quiett: did you mean --quiet?"),
+        (["embed", "a", "b", "--lay", "x"], "scae embed: there is no option --lay (did you mean --layer?)"),
+        (["embed", "a", "b", "--bacth-key=x"], "scae embed: there is no option --bacth-key (did you mean --batch-key"),
+        (["--quiett", "check", "a"], "scae check: there is no option --quiett (did you mean --quiet?)"),
     ],
 )
 def test_what_is_misspelt_comes_with_the_closest(words, said, capsys):
