@@ -52,6 +52,8 @@ def check_kind(
     ConfigError
         Says what to do instead.
     """
+    if not isinstance(with_sd, bool):
+        raise ConfigError(f"with_sd is {with_sd!r}; allowed: True, False.")
     if kind not in KINDS:
         raise ConfigError(f"kind is {kind!r}; allowed: {', '.join(map(repr, KINDS))}.")
     if kind.endswith("log_mean"):
