@@ -62,15 +62,17 @@ def check_kind(
     if kind == "posterior" and not (likelihood.of_molecules or likelihood.of_presence):
         fault = f"kind is 'posterior', but {likelihood} is a distribution neither of molecules nor of presence. Use kind='mean'."
     elif kind in POSTERIORS and at_batch is not None:
-        fault = f"at_batch is {at_batch!r}, but a cell's own count was seen in its own batch. With at_batch, use kind='mean'."
+        fault = f"at_batch is {at_batch!r}, but a cell's own count was seen in its own batch. Use kind='mean' with at_batch."
     elif kind == "posterior" and likelihood.of_presence and library_size is not None:
         fault = f"library_size is {library_size!r}, but the posterior of presence is that at the cell's own depth. Leave it out."
     elif with_sd and kind != "posterior":
-        fault = f"with_sd is {with_sd!r}, but kind is {kind!r}; with_sd needs kind='posterior'."
+        fault = f"with_sd is {with_sd!r}, but kind is {kind!r}; allowed with kind='posterior' only."
     elif technical_cv2 and kind not in POSTERIORS:
-        fault = f"technical_cv2 is {technical_cv2!r}, but kind is {kind!r}; it needs {' or '.join(map(repr, POSTERIORS))}."
+        fault = (
+            f"technical_cv2 is {technical_cv2!r}, but kind is {kind!r}; allowed with {' and '.join(map(repr, POSTERIORS))} only."
+        )
     elif technical_cv2 and not likelihood.of_rates:
         able = ", ".join(sorted(name for name, cls in of_kind("likelihood").items() if cls.of_rates))  # type: ignore[attr-defined]
-        fault = f"technical_cv2 is {technical_cv2!r}, but the likelihood is {likelihood}; it needs one of: {able}."
+        fault = f"technical_cv2 is {technical_cv2!r}, but the likelihood is {likelihood}; allowed: {able}."
     if fault:
         raise ConfigError(fault)

@@ -114,8 +114,8 @@ def test_presence_has_one(pbmc):
     ("options", "message"),
     [
         ({"kind": "posterior", "at_batch": "east"}, "seen in its own batch"),
-        ({"kind": "mean", "with_sd": True}, "with_sd needs kind='posterior'"),
-        ({"kind": "mean", "technical_cv2": 0.1}, "it needs 'posterior' or 'posterior_log_mean'"),
+        ({"kind": "mean", "with_sd": True}, "allowed with kind='posterior' only"),
+        ({"kind": "mean", "technical_cv2": 0.1}, "allowed with 'posterior' and 'posterior_log_mean' only"),
         ({"kind": "posterior", "technical_cv2": -1.0}, "technical_cv2 -1.0"),
         ({"kind": "posterior", "technical_cv2": float("nan")}, "technical_cv2 nan"),
         ({"kind": "posterior", "library_size": float("inf")}, "library_size is inf"),
