@@ -63,16 +63,19 @@ adata
 print(scae.check(adata))
 
 # %% [markdown]
-# What does the check say when the matrix is wrong? Try the same cells after normalisation, which is how many public files store them.
+# What if `X` holds something else? Try the same cells after normalisation, which is how many public files store them.
 
 # %%
 logged = adata.copy()
 scae.pp.normalize_total(logged, target_sum=1e4)
 scae.pp.log1p(logged)
 print(scae.check(logged))
+del logged.layers["counts"]
+print(scae.check(logged))
 
 # %% [markdown]
-# The check fails and names the layer that holds the counts. The functions below would stop with the same message.
+# With a layer of that name, the counts are found, and every function below finds them too. Without it, the check fails, and the
+# functions would stop with the same message. To be explicit, as this page is, name the layer.
 #
 # ## 2. Quality control and preparation
 #
