@@ -76,23 +76,7 @@ class Bottleneck(ABC):
         return point
 
     def sample(self, weights: nn.Module, encoded: Encoded, cells: Cells, rng: torch.Generator) -> Tensor:
-        """Draws of the latent from its prior.
-
-        Parameters
-        ----------
-        weights
-            The module from :meth:`build`.
-        encoded
-            Cells without counts, encoded, see :meth:`scae.priors.Prior.sample`.
-        cells
-            Labels of the cells that are drawn.
-        rng
-            Source of the draws.
-
-        Returns
-        -------
-        Tensor
-            ``(cells, dim)``, as written to ``obsm``.
+        """Draws from the prior ``(cells, dim)``, as written to ``obsm``; arguments as for :meth:`scae.priors.Prior.sample`.
 
         Raises
         ------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ..errors import ConfigError
+
 
 def in_words(n_bytes: float) -> str:
     """A size with the unit that suits it.
@@ -52,6 +54,32 @@ def memory_available(
         return min([int(line.split()[1]) * 1024, *_limits(cgroups, own)])
     except (OSError, StopIteration, ValueError, IndexError):
         return None
+
+
+def require_memory(need: int, what: str, instead: str) -> None:
+    """Refuse, before the work, what does not fit into memory, where that is known.
+
+    Parameters
+    ----------
+    need
+        Bytes.
+    what
+        What takes them, as the subject of a sentence.
+    instead
+        What to do, a sentence.
+
+    Raises
+    ------
+    ConfigError
+        If it is larger than the memory available.
+
+    Examples
+    --------
+    >>> require_memory(1, "a byte", "Do without.")
+    """
+    there = memory_available()
+    if there is not None and need > there:
+        raise ConfigError(f"{what} takes {in_words(need)} of memory, and {in_words(there)} are available. {instead}")
 
 
 def _limits(cgroups: Path, own: Path) -> list[int]:

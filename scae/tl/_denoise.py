@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..checks import gene_mask, located
 from ..errors import ConfigError, MissingKeyError, unknown
 from ..infer import denoised
-from ..io.room import in_words, memory_available
+from ..io.room import require_memory
 from ..keys import KEYWORDS, DataKeys, DataSpec, spelled_out
 from ..model import Autoencoder
 from ..posterior import corrected
@@ -212,20 +212,13 @@ def _filled(
 
 
 def _check_memory(adata: AnnData, n_layers: int) -> None:
-    """Refuse, before the fit, layers that do not fit into memory.
-
-    Raises
-    ------
-    ConfigError
-        If it is larger than the memory available, where that is known.
-    """
-    need, there = 4 * n_layers * adata.n_obs * adata.n_vars, memory_available()
-    if there is not None and need > there:
-        raise ConfigError(
-            f"what denoise writes for {adata.n_obs:,} cells × {adata.n_vars:,} genes takes {in_words(need)} of memory, and "
-            f"{in_words(there)} are available. Name the genes that you need (genes, or --genes), or first subset the data to "
-            "fewer genes or cells, such as adata[:, adata.var['highly_variable']].copy()."
-        )
+    """Refuse, before the fit, layers that do not fit into memory."""
+    require_memory(
+        4 * n_layers * adata.n_obs * adata.n_vars,
+        f"what denoise writes for {adata.n_obs:,} cells × {adata.n_vars:,} genes",
+        "Name the genes that you need (genes, or --genes), or first subset the data to fewer genes or cells, such as "
+        "adata[:, adata.var['highly_variable']].copy().",
+    )
 
 
 def listed(genes: str | Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..decoding import KINDS, decoded
 from ..errors import ConfigError, unknown
-from ..io.room import in_words, memory_available
+from ..io.room import require_memory
 from ..model import Autoencoder
 from ..source import CountMatrix
 from ._inputs import assemble
@@ -110,19 +110,9 @@ def conditions(model: Autoencoder, obs: pd.DataFrame, library: NDArray | float) 
 
 
 def check_memory(n: int, n_genes: int) -> None:
-    """Refuse dense counts that do not fit into memory.
-
-    Raises
-    ------
-    ConfigError
-        If they are larger than the memory available, where that is known.
-    """
-    need, there = 4 * n * n_genes, memory_available()
-    if there is not None and need > there:
-        raise ConfigError(
-            f"expected counts of {n:,} cells × {n_genes:,} genes take {in_words(need)} of memory, and {in_words(there)} are "
-            "available. Ask for fewer cells at a time, or for fewer genes."
-        )
+    """Refuse dense counts that do not fit into memory."""
+    what = f"a table of expected counts of {n:,} cells × {n_genes:,} genes"
+    require_memory(4 * n * n_genes, what, "Ask for fewer cells at a time, or for fewer genes.")
 
 
 def predicted(

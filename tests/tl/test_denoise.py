@@ -187,7 +187,7 @@ def test_all_of_many_genes_are_named_quickly(pbmc, model):
 
 
 def test_a_layer_larger_than_the_memory_is_refused_before_the_fit(pbmc, model, monkeypatch):
-    monkeypatch.setattr("scae.tl._denoise.memory_available", lambda: 4 * pbmc.n_obs * pbmc.n_vars - 1)
+    monkeypatch.setattr("scae.io.room.memory_available", lambda: 4 * pbmc.n_obs * pbmc.n_vars - 1)
     with monkeypatch.context() as patched:
         patched.setattr("scae.tl._fit.verify", lambda *_, **__: pytest.fail("the work had begun"))
         for which in (model, "denoiser"):
@@ -195,7 +195,7 @@ def test_a_layer_larger_than_the_memory_is_refused_before_the_fit(pbmc, model, m
                 scae.tl.denoise(pbmc, which)
     scae.tl.denoise(pbmc, model, genes=["CD3D"])
     scae.tl.denoise(pbmc[:, model.data.genes][:100].copy(), model)
-    monkeypatch.setattr("scae.tl._denoise.memory_available", lambda: None)
+    monkeypatch.setattr("scae.io.room.memory_available", lambda: None)
     scae.tl.denoise(pbmc, model, key_added="whole")
 
 
