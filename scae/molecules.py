@@ -1,4 +1,4 @@
-"""Molecules hidden from a fit, whose loss says when the model stops to learn what they have in common with the others."""
+"""Molecules hidden from a fit: their loss says when the model no longer learns what they share with the other molecules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST = 4096  # cells with hidden molecules: enough for a loss to three digits, 
 
 @dataclass(frozen=True)
 class Rest(CountMatrix):
-    """What is left of counts after molecules were hidden; genes of which nothing is left are left out when cells are taken."""
+    """Counts without the hidden molecules; counts of which nothing remains are dropped when cells are taken."""
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Counts, Cells]:
         counts, cells = super().take(rows)

@@ -38,7 +38,7 @@ COMMANDS = {
     "denoise": (".denoise", "write expected counts to a layer"),
     "decode": (".decode", "write the counts that a model predicts at latents"),
     "generate": (".generate", "draw the counts of new cells"),
-    "interpolate": (".interpolate", "write expected counts along a way from one cell or group to another"),
+    "interpolate": (".interpolate", "write expected counts along a path from one cell or group to another"),
     "shift": (".shift", "predict cells in another condition"),
     "correlation": (".correlation", "correlate genes, and test the pairs against permuted genes"),
     "differential-expression": (".differential_expression", "rank the genes whose rates differ between groups of cells"),

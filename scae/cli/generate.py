@@ -11,7 +11,7 @@ from . import producing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    producing.add_arguments(parser, "h5ad file or .zarr store with raw counts of cells like which others are drawn")
+    producing.add_arguments(parser, "h5ad file or .zarr store with raw counts of the cells that new ones should resemble")
     parser.add_argument("--n", type=int, default=1000, metavar="N", help="number of cells to draw (1000)")
     parser.add_argument("--label", metavar="LEVEL", help="only cells of this label")
     parser.add_argument("--label-key", metavar="KEY", help="obs column with labels, within which latents are drawn")

@@ -175,7 +175,7 @@ def _labels(adata: AnnData, model: Autoencoder, label: str | None, key: str | No
 def _rows(
     adata: AnnData, model: Autoencoder, labels: NDArray[np.object_], label: str | None, batch: str | None
 ) -> NDArray[np.int64]:
-    """The cells like which others are drawn."""
+    """The cells that new ones should resemble."""
     wanted = np.array([value is not None if label is None else value == str(label) for value in labels], bool)
     key = model.data.keys.batch_key
     if batch is not None and key is None:
@@ -192,7 +192,7 @@ def _rows(
             )
         wanted = of_batch if of_batch.any() else wanted
     if not wanted.any():
-        raise ConfigError("adata has no cells like which others could be drawn. Give the cells of the fit, or similar ones.")
+        raise ConfigError("adata has no cells that new ones could resemble. Give the cells of the fit, or similar ones.")
     return np.flatnonzero(wanted)
 
 

@@ -1,4 +1,4 @@
-"""Expected counts along a way from one cell, or group of cells, to another."""
+"""Expected counts along a path from one cell, or group of cells, to another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def interpolate(
     library_size: float = 1e4,
     at_batch: str | None = None,
 ) -> AnnData:
-    """Expected counts along a way through the latent space, from one cell or group to another.
+    """Expected counts along a path through the latent space, from one cell or group to another.
 
     A straight line may lead through regions without cells, where the model has learned nothing: ``obs["support"]`` says so. The
     other path goes from cell to cell, along the edges of the neighbour graph whose summed squared lengths are smallest, which
